@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * import.h - ONNX nets to graphs. Three steps:
+ *   onnx.c     parses (protobuf-c, Debian's onnx.proto) and lowers every ONNX node to the ops of
+ *              nn/ops.inc, with Transpose nodes round the picture-shaped ones. An unsupported net
+ *              fails with ALL unsupported nodes in the message.
+ *   passes/    rewrite the graph, one file a pass, each correct by itself: fold constants,
+ *              recognise LayerNorm, GELU, swish, L2Norm, squeeze-excite, channel shuffle; fold
+ *              BN, Pad, scale and shift into weights; cancel and push Transposes; fuse
+ *              activation, PReLU and residual add; drop what is dead.
+ *   pack.c     weights into the packed forms of graph.h.
+ * then profile.c adds what the net itself cannot say (kind, preprocessing, decoder).
+ */
+#ifndef DV_IMPORT_H
+#define DV_IMPORT_H
+
+#include "nn/dmv.h"
+#include "nn/exec.h"
+
+typedef struct dv_import_options {
+    bool no_passes;      /* only what running needs: for tests that compare */
+    const int64_t *dims; /* sizes for free dims of input 0 at import (NULL = keep them free,
+                            a free batch becomes 1) */
+    int rank;
+} dv_import_options;
+
+/* data: an ONNX file. On success *g is optimised, packed and passes dv_graph_check. */
+dmv_status dv_import_onnx(const uint8_t *data, size_t size, const char *name,
+                          const dv_import_options *o, dv_graph *g, dv_err *e);
+
+/* Fills in meta from what is known of the net: by the SHA-256 of its file, else by its
+ * inputs and outputs (YuNet, Ultra-Light, embedders of 112x112, 68 landmarks). */
+dmv_status dv_import_profile(const uint8_t *data, size_t size, const char *name,
+                             const dv_graph *g, dv_meta *m, dv_err *e);
+
+/* A written summary of what the passes did ("conv 51, fused activations 33, ..."). */
+typedef struct dv_import_report {
+    size_t nodes_before, nodes_after, transposes_left;
+} dv_import_report;
+dmv_status dv_import_optimise(dv_graph *g, dv_import_report *r, dv_err *e);
+
+#endif

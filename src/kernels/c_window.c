@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sliding windows in C: depthwise convolution and pooling, one output row per call.
+ * Columns outside the picture are left out of every sum and maximum.
+ */
+#include <math.h>
+
+#include "kernels/c_kernels.h"
+
+/* Input column of output x and tap t, or SIZE_MAX if it lies outside the row. */
+static size_t column(size_t x, size_t t, size_t sx, size_t dx, size_t px, size_t iw)
+{
+    size_t col = x * sx + t * dx; /* counted from the left edge of the padding */
+    return col >= px && col - px < iw ? col - px : SIZE_MAX;
+}
+
+void dv_c_dw_f32(const dv_dw_args *a)
+{
+    for (size_t x = 0; x < a->ow; x++) {
+        for (size_t c0 = 0; c0 < a->c; c0 += DV_PANEL) {
+            size_t cn = DV_MIN(a->c - c0, (size_t)DV_PANEL);
+            float acc[DV_PANEL] = {0};
+            for (size_t r = 0; r < a->kh; r++) {
+                for (size_t t = 0; t < a->kw; t++) {
+                    size_t col = column(x, t, a->sx, a->dx, a->px, a->iw);
+                    if (col == SIZE_MAX)
+                        continue;
+                    const float *in = a->rows[r] + col * a->c + c0;
+                    const float *w = a->w + (r * a->kw + t) * a->ldw + c0;
+                    for (size_t ch = 0; ch < cn; ch++)
+                        acc[ch] += in[ch] * w[ch];
+                }
+            }
+            for (size_t ch = 0; ch < cn; ch++) {
+                size_t at = x * a->c + c0 + ch;
+                float add = a->ep->add ? a->ep->add[at] : 0.0f;
+                a->out[at] = dv_c_epilogue(a->ep, c0 + ch, acc[ch], add);
+            }
+        }
+    }
+}
+
+static void pool(const dv_pool_args *a, bool max)
+{
+    for (size_t x = 0; x < a->ow; x++) {
+        float *out = a->out + x * a->c;
+        for (size_t ch = 0; ch < a->c; ch++)
+            out[ch] = max ? -INFINITY : 0.0f;
+        for (size_t r = 0; r < a->kh; r++) {
+            for (size_t t = 0; t < a->kw; t++) {
+                size_t col = column(x, t, a->sx, a->dx, a->px, a->iw);
+                if (col == SIZE_MAX)
+                    continue;
+                const float *in = a->rows[r] + col * a->c;
+                if (max) {
+                    for (size_t ch = 0; ch < a->c; ch++)
+                        out[ch] = in[ch] > out[ch] ? in[ch] : out[ch];
+                } else {
+                    for (size_t ch = 0; ch < a->c; ch++)
+                        out[ch] += in[ch];
+                }
+            }
+        }
+        if (!max)
+            for (size_t ch = 0; ch < a->c; ch++)
+                out[ch] *= a->scale[x];
+    }
+}
+
+void dv_c_maxpool_f32(const dv_pool_args *a)
+{
+    pool(a, true);
+}
+
+void dv_c_avgpool_f32(const dv_pool_args *a)
+{
+    pool(a, false);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kernels.h - the inner loops. Pointers and sizes only; no graph, no allocation,
+ * no threads, no failure. The only folder with intrinsics.
+ *
+ * One table of function pointers. dv_kernels_init fills in the C versions, then
+ * lets each instruction set of `cpu` overwrite what it has. kernels.inc lists the
+ * families once; the table, the kernel tests (tests/checkasm) and the kernel
+ * benches are generated from it, so that no variant goes untested.
+ *
+ * Layout: pictures are NHWC (pixel-major), channels are contiguous.
+ * Reading: kernels read exactly the elements described, never past them, except
+ * packed weights, bias and slope, which are padded with zeros to whole panels.
+ * Writing: exactly the elements described.
+ * Aliasing: outputs may equal an input only where said so.
+ */
+#ifndef DV_KERNELS_H
+#define DV_KERNELS_H
+
+#include "base/base.h"
+
+#define DV_PANEL 16 /* output channels of one weight panel, the same on every CPU */
+
+/* What a kernel does to a sum before it stores it: v = acc + bias[n] (+ add), then
+ * the activation. bias and slope have dv_round_up(n, DV_PANEL) readable floats. */
+enum { DV_EP_NONE = 0, DV_EP_CLIP = 1, DV_EP_PRELU = 2 };
+typedef struct dv_epilogue {
+    const float *bias;  /* NULL = 0 */
+    const float *slope; /* DV_EP_PRELU: v < 0 ? v * slope[n] : v */
+    const float *add;   /* NULL, or the residual: row i at add + i * ldadd. May be c itself */
+    size_t ldadd;
+    float lo, hi; /* DV_EP_CLIP: min(max(v, lo), hi); ReLU is 0, inf */
+    int act;
+} dv_epilogue;
+
+/* c[i][j] = ep(sum_k a[i][k] * w[k][j]), i < m, j < n.
+ * a: row i at a + i * lda. c: row i at c + i * ldc.
+ * w: packed panels: element (k, j) at w[(j / 16) * kk * 16 + k * 16 + j % 16], kk = k.
+ * c overlaps neither a nor w. Sums run over k in ascending order in one accumulator. */
+typedef void dv_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size_t lda,
+                            const float *w, float *c, size_t ldc, const dv_epilogue *ep);
+
+/* One output row of a depthwise convolution.
+ * rows[r], r < kh: the input rows that exist (the caller drops rows of padding and
+ * moves w accordingly), each iw pixels of c floats. Taps left or right of a row count
+ * as zero. Output pixel x reads columns x * sx - px + t * dx, t < kw.
+ * w: tap (r, t) of channel ch at w[(r * kw + t) * ldw + ch], ldw a multiple of 16, padded.
+ * out: ow pixels of c floats. ep->add, if any: one row of the same shape, ldadd = c. */
+typedef struct dv_dw_args {
+    const float *const *rows;
+    size_t kh, kw, c, iw, ow;
+    size_t sx, dx;
+    size_t px;
+    const float *w;
+    size_t ldw;
+    float *out;
+    const dv_epilogue *ep;
+} dv_dw_args;
+typedef void dv_dw_f32_fn(const dv_dw_args *a);
+
+/* One output row of pooling; rows as above, no weights. avg: divides by scale[x]
+ * (number of taps counted, by the caller's rule). */
+typedef struct dv_pool_args {
+    const float *const *rows;
+    size_t kh, kw, c, iw, ow;
+    size_t sx, dx;
+    size_t px;
+    const float *scale; /* average only: out = sum * scale[x], ow floats */
+    float *out;
+} dv_pool_args;
+typedef void dv_pool_f32_fn(const dv_pool_args *a);
+
+/* Elementwise. out may be a or b. */
+enum {
+    DV_BIN_ADD,
+    DV_BIN_SUB,
+    DV_BIN_MUL,
+    DV_BIN_DIV,
+    DV_BIN_MAX,
+    DV_BIN_MIN,
+    DV_BIN_POW,
+    DV_BIN_COUNT
+};
+/* mode 0: a[i] op b[i]; 1: a[i] op b[0]; 2: a[0] op b[i] */
+typedef void dv_binary_f32_fn(int op, int mode, size_t n, const float *a, const float *b,
+                              float *out);
+
+/* Activations. out may be in. p, q: parameters.
+ * Tolerance of every variant against libm in double: 4e-7 absolute + 4e-7 relative. */
+enum {
+    DV_ACT_NONE,
+    DV_ACT_CLIP /* p, q = lo, hi */,
+    DV_ACT_LEAKY /* p = slope */,
+    DV_ACT_SIGMOID,
+    DV_ACT_TANH,
+    DV_ACT_SWISH /* x sigmoid(x) */,
+    DV_ACT_HSIGMOID /* clip(p x + q, 0, 1) */,
+    DV_ACT_HSWISH /* x clip(x/6 + 1/2, 0, 1) */,
+    DV_ACT_GELU /* x/2 (1 + erf(x / sqrt 2)) */,
+    DV_ACT_ERF,
+    DV_ACT_EXP,
+    DV_ACT_LOG,
+    DV_ACT_SQRT,
+    DV_ACT_ABS,
+    DV_ACT_NEG,
+    DV_ACT_FLOOR,
+    DV_ACT_CEIL,
+    DV_ACT_RECIP,
+    DV_ACT_ELU /* p = alpha */,
+    DV_ACT_SOFTPLUS,
+    DV_ACT_COUNT
+};
+typedef void dv_act_f32_fn(int act, size_t n, const float *in, float *out, float p, float q);
+
+/* rows x c: out = x < 0 ? x * slope[ch] : x. out may be in. slope: exactly c floats. */
+typedef void dv_prelu_f32_fn(size_t rows, size_t c, const float *in, const float *slope,
+                             float *out);
+
+/* rows x n, each row by itself; out may be in. */
+typedef void dv_softmax_f32_fn(size_t rows, size_t n, const float *in, float *out);
+/* out = (x - mean) / sqrt(var + eps) * gamma + beta; gamma, beta: n floats or NULL.
+ * The variance is computed from the centred values (two passes). out may be in. */
+typedef void dv_layernorm_f32_fn(size_t rows, size_t n, const float *in, const float *gamma,
+                                 const float *beta, float eps, float *out);
+
+/* out (cols x rows) = transpose of in (rows x cols); row strides ldi, ldo >= cols, rows. */
+typedef void dv_transpose_f32_fn(size_t rows, size_t cols, const float *in, size_t ldi, float *out,
+                                 size_t ldo);
+
+/* out[i] = sum_j q[j] * base[i * ld + j], i < n, j < dim. */
+typedef void dv_dots_f32_fn(size_t n, size_t dim, const float *q, const float *base, size_t ld,
+                            float *out);
+
+/* out[x][ch] = pixels * scale[ch] + shift[ch] for w pixels of 3 bytes; swap = 1 exchanges
+ * channels 0 and 2 on the way (BGR <-> RGB); scale/shift are indexed by output channel. */
+typedef void dv_u8_to_f32_fn(size_t w, const uint8_t *rgb, int swap, const float scale[3],
+                             const float shift[3], float *out);
+
+typedef struct dv_kernels {
+#define DV_KERNEL(name, type) type *name;
+#include "kernels/kernels.inc"
+#undef DV_KERNEL
+    unsigned cpu;   /* the mask that made this table */
+    size_t gemm_mr; /* rows of one register tile of gemm_f32: blocks should be multiples */
+} dv_kernels;
+
+/* cpu is limited to dv_cpu_detect() by the callee. */
+void dv_kernels_init(dv_kernels *k, unsigned cpu);
+
+/* Filled in by the ISA files; each overwrites only what it has. */
+void dv_kernels_c(dv_kernels *k);
+#if defined(__x86_64__)
+void dv_kernels_avx2(dv_kernels *k);
+void dv_kernels_avx512(dv_kernels *k);
+#endif
+#if defined(DV_HAVE_NEON)
+void dv_kernels_neon(dv_kernels *k);
+#endif
+
+/* Packs row-major w[k][n] (element (i, j) at w[i * ldi + j * ldj]) into panels;
+ * out holds dv_panel_size(k, n) floats; padding columns become 0. */
+size_t dv_panel_size(size_t k, size_t n);
+void dv_pack_panels(size_t k, size_t n, const float *w, size_t ldi, size_t ldj, float *out);
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Matrix product over the vectors of one instruction set; include after its vec_*.h,
+ * once per library.
+ *
+ * A register tile is `mr` rows of a by `np` panels of weights, both constants: mr * np *
+ * (16 / VW) sums stay in registers over the whole of k, then the epilogue runs on them.
+ * The rows are divided evenly over the tiles, so that no tile is left with a row or two.
+ * Weights are taken in blocks of panels that fit in the second-level cache beside a.
+ */
+
+#define PV (DV_PANEL / VW) /* vectors of one panel */
+#if DV_VREGS == 32
+#define MR 14 /* 28 sums, 2 weights, 1 element of a */
+#define NP_MAX 8
+#define NP_FOR(mr) ((mr) == 1 ? 8 : (mr) <= 6 ? 4 : 2)
+#else
+#define MR 6 /* 12 sums, 2 weights, 1 element of a */
+#define NP_MAX 4
+#define NP_FOR(mr) ((mr) == 1 ? 4 : (mr) <= 3 ? 2 : 1)
+#endif
+#define BLOCK_BYTES (128 * 1024)
+
+typedef struct gemm_args {
+    size_t n, k, lda, ldc;
+    const float *a, *w;
+    float *c;
+    const dv_epilogue *ep;
+} gemm_args;
+
+/* Rows i.., the np panels from column j on. */
+DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, const int np)
+{
+    const int nv = np * PV;
+    const size_t lda = g->lda, panel = g->k * DV_PANEL;
+    const float *a = g->a + i * lda, *w = g->w + j * g->k;
+    vf acc[MR][NP_MAX * PV];
+    DV_UNROLL
+    for (int r = 0; r < mr; r++)
+        DV_UNROLL
+    for (int v = 0; v < nv; v++)
+        acc[r][v] = v_zero();
+
+    for (size_t t = 0; t < g->k; t++, a++, w += DV_PANEL) {
+        vf b[NP_MAX * PV];
+        DV_UNROLL
+        for (int v = 0; v < nv; v++)
+            b[v] = v_load(w + (size_t)(v / PV) * panel + v % PV * VW);
+        DV_UNROLL
+        for (int r = 0; r < mr; r++) {
+            const vf x = v_set1(a[(size_t)r * lda]);
+            DV_UNROLL
+            for (int v = 0; v < nv; v++)
+                acc[r][v] = v_fma(x, b[v], acc[r][v]);
+        }
+    }
+
+    const dv_epilogue *ep = g->ep;
+    const size_t left = g->n - j;
+    const int whole = left >= (size_t)(nv * VW);
+    if (ep->bias) {
+        DV_UNROLL
+        for (int v = 0; v < nv; v++) {
+            if (!whole && left <= (size_t)(v / PV * DV_PANEL))
+                continue;
+            const vf bias = v_load(ep->bias + j + (size_t)(v * VW));
+            DV_UNROLL
+            for (int r = 0; r < mr; r++)
+                acc[r][v] = v_add(acc[r][v], bias);
+        }
+    }
+    if (ep->add) {
+        const float *add = ep->add + i * ep->ldadd + j;
+        DV_UNROLL
+        for (int v = 0; v < nv; v++, add += VW) {
+            const vt t =
+                v_tail(left < (size_t)(v * VW) ? 0 : DV_MIN(left - (size_t)(v * VW), (size_t)VW));
+            DV_UNROLL
+            for (int r = 0; r < mr; r++) {
+                const float *p = add + (size_t)r * ep->ldadd;
+                acc[r][v] = v_add(acc[r][v], whole ? v_load(p) : v_load_t(p, t));
+            }
+        }
+    }
+    if (ep->act == DV_EP_CLIP) {
+        const vf lo = v_set1(ep->lo), hi = v_set1(ep->hi);
+        DV_UNROLL
+        for (int v = 0; v < nv; v++)
+            DV_UNROLL
+        for (int r = 0; r < mr; r++)
+            acc[r][v] = v_min(hi, v_max(lo, acc[r][v]));
+    } else if (ep->act == DV_EP_PRELU) {
+        DV_UNROLL
+        for (int v = 0; v < nv; v++) {
+            if (!whole && left <= (size_t)(v / PV * DV_PANEL))
+                continue;
+            const vf slope = v_load(ep->slope + j + (size_t)(v * VW));
+            DV_UNROLL
+            for (int r = 0; r < mr; r++)
+                acc[r][v] = v_prelu(acc[r][v], slope);
+        }
+    }
+    float *c = g->c + i * g->ldc + j;
+    if (whole) {
+        DV_UNROLL
+        for (int r = 0; r < mr; r++, c += g->ldc)
+            DV_UNROLL
+        for (int v = 0; v < nv; v++)
+            v_store(c + v * VW, acc[r][v]);
+    } else {
+        DV_UNROLL
+        for (int v = 0; v < nv; v++, c += VW) {
+            if (left <= (size_t)(v * VW))
+                break;
+            const vt t = v_tail(DV_MIN(left - (size_t)(v * VW), (size_t)VW));
+            DV_UNROLL
+            for (int r = 0; r < mr; r++)
+                v_store_t(c + (size_t)r * g->ldc, acc[r][v], t);
+        }
+    }
+}
+
+/* One tile of rows over the panels of columns j..end. */
+DV_INLINE void gemm_rows(const gemm_args *g, size_t i, size_t j, size_t end, const int mr)
+{
+    const int wide = NP_FOR(mr);
+    const size_t panel = DV_PANEL;
+    for (; j + (size_t)(wide - 1) * panel < end; j += (size_t)wide * panel)
+        gemm_tile(g, i, j, mr, wide);
+    if (wide > 4)
+        for (; j + 3 * panel < end; j += 4 * panel)
+            gemm_tile(g, i, j, mr, 4);
+    if (wide > 2)
+        for (; j + panel < end; j += 2 * panel)
+            gemm_tile(g, i, j, mr, 2);
+    if (wide > 1)
+        for (; j < end; j += panel)
+            gemm_tile(g, i, j, mr, 1);
+}
+
+#define ROWS(mr)                                                                                 \
+    static __attribute__((noinline)) void gemm_rows_##mr(const gemm_args *g, size_t i, size_t j, \
+                                                         size_t end)                             \
+    {                                                                                            \
+        gemm_rows(g, i, j, end, mr);                                                             \
+    }
+ROWS(1)
+ROWS(2)
+ROWS(3)
+ROWS(4)
+ROWS(5)
+ROWS(6)
+#if MR > 6
+ROWS(7)
+ROWS(8)
+ROWS(9)
+ROWS(10)
+ROWS(11)
+ROWS(12)
+ROWS(13)
+ROWS(14)
+#endif
+#undef ROWS
+
+void DV_ISA(gemm_f32)(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *w,
+                      float *c, size_t ldc, const dv_epilogue *ep)
+{
+    static void (*const rows[MR + 1])(const gemm_args *g, size_t i, size_t j, size_t end) = {
+        NULL,
+        gemm_rows_1,
+        gemm_rows_2,
+        gemm_rows_3,
+        gemm_rows_4,
+        gemm_rows_5,
+        gemm_rows_6,
+#if MR > 6
+        gemm_rows_7,
+        gemm_rows_8,
+        gemm_rows_9,
+        gemm_rows_10,
+        gemm_rows_11,
+        gemm_rows_12,
+        gemm_rows_13,
+        gemm_rows_14,
+#endif
+    };
+    const gemm_args g = {n, k, lda, ldc, a, w, c, ep};
+    const size_t tiles = (m + MR - 1) / MR;
+    /* Whole numbers of the widest tile, so that only the last block has a remainder. */
+    size_t fit = BLOCK_BYTES / sizeof(float) / DV_MAX(k, (size_t)1) / (DV_PANEL * NP_MAX);
+    const size_t block = m <= MR ? n : DV_MAX(fit, (size_t)1) * DV_PANEL * NP_MAX;
+    for (size_t j = 0; j < n; j += block) {
+        const size_t end = DV_MIN(n, j + block);
+        size_t i = 0;
+        for (size_t t = 0; t < tiles; t++) {
+            size_t mr = (m - i + tiles - t - 1) / (tiles - t);
+            rows[mr](&g, i, j, end);
+            i += mr;
+        }
+    }
+}

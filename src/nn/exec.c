@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec.c - shaping and running a graph (see exec.h for the life of an op). Shaping is
+ * where everything can fail; running only follows pointers. */
+#include "nn/exec.h"
+
+#include <string.h>
+
+#include "nn/plan.h"
+
+static int64_t groups_of(const dv_node *n)
+{
+    return n->op == DV_OP_CONV ? dv_node_int(n, DV_A_GROUP, 1) : 1;
+}
+
+/* A depthwise convolution has as many groups as input and output channels. */
+static bool is_depthwise(const dv_node *n, const dv_gtensor *w)
+{
+    return n->op == DV_OP_CONV && w->rank == 4 && w->dims[2] == 1 &&
+           dv_node_int(n, DV_A_GROUP, 1) == w->dims[3] && w->dims[3] > 1;
+}
+
+dmv_status dv_pack_const(const dv_gtensor *t, dv_pack pack, int64_t groups, float *out)
+{
+    const float *src = t->data;
+    size_t last = (size_t)t->dims[t->rank - 1], k = t->size / sizeof(float) / last;
+    if (pack == DV_PACK_PANEL) {
+        size_t n = last / (size_t)groups;
+        for (int64_t g = 0; g < groups; g++)
+            dv_pack_panels(k, n, src + (size_t)g * n, last, 1,
+                           out + (size_t)g * dv_panel_size(k, n));
+    } else {
+        size_t ld = dv_round_up(last, DV_PANEL);
+        memset(out, 0, k * ld * sizeof(float));
+        for (size_t i = 0; i < k; i++)
+            memcpy(out + i * ld, src + i * last, last * sizeof(float));
+    }
+    return DMV_OK;
+}
+
+dv_pack dv_pack_wanted(const dv_node *n, int i, const dv_gtensor *t)
+{
+    if (i > 4 || dv_ops[n->op]->roles[i] == DV_ROLE_PLAIN)
+        return DV_PACK_NONE;
+    if (dv_ops[n->op]->roles[i] == DV_ROLE_VEC)
+        return DV_PACK_VEC;
+    return is_depthwise(n, t) ? DV_PACK_DW : DV_PACK_PANEL;
+}
+
+static dmv_status pack_inputs(const dv_graph *g, dv_step *s, dv_err *e)
+{
+    for (int i = 1; i < s->node->n_in && i < 5; i++) {
+        const dv_gtensor *t = dv_const_in(g, s->node, i);
+        dv_pack p = t ? dv_pack_wanted(s->node, i, t) : DV_PACK_NONE;
+        if (!t || p == DV_PACK_NONE || t->pack != DV_PACK_NONE)
+            continue;
+        int64_t groups = p == DV_PACK_PANEL ? groups_of(s->node) : 1;
+        size_t bytes;
+        if (!dv_tensor_bytes(t->dtype, p, t->rank, t->dims, groups, &bytes))
+            return dv_fail(e, DMV_ERR_FORMAT, "weights cannot be packed");
+        s->packed[i] = dv_alloc_aligned(bytes);
+        if (!s->packed[i])
+            return dv_nomem(e);
+        dv_pack_const(t, p, groups, s->packed[i]);
+    }
+    return DMV_OK;
+}
+
+const float *dv_packed(const dv_exec *x, const dv_step *s, int i)
+{
+    if (i >= s->node->n_in || s->node->in[i] < 0)
+        return NULL;
+    return s->packed[i] ? s->packed[i] : x->v[s->node->in[i]].f;
+}
+
+dmv_status dv_exec_open(const dv_graph *g, const dv_kernels *k, dv_pool *pool, dv_exec **out,
+                        dv_err *e)
+{
+    *out = NULL;
+    dmv_status st = dv_graph_check(g, e);
+    if (st)
+        return st;
+    dv_exec *x = dv_calloc(1, sizeof *x);
+    if (!x)
+        return dv_nomem(e);
+    x->g = g;
+    x->k = k;
+    x->pool = pool;
+    x->v = dv_calloc(g->n_tensors, sizeof *x->v);
+    x->steps = dv_calloc(g->n_nodes ? g->n_nodes : 1, sizeof *x->steps);
+    if (!x->v || !x->steps) {
+        dv_exec_close(&x);
+        return dv_nomem(e);
+    }
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        x->steps[i].node = &g->nodes[i];
+        x->steps[i].op = dv_ops[g->nodes[i].op];
+        st = pack_inputs(g, &x->steps[i], e);
+        if (st) {
+            dv_exec_close(&x);
+            return st;
+        }
+    }
+    *out = x;
+    return DMV_OK;
+}
+
+static void forget_shapes(dv_exec *x)
+{
+    for (size_t i = 0; i < x->g->n_tensors && x->v; i++)
+        if (x->v[i].owned_i)
+            dv_free(x->v[i].i);
+    for (size_t i = 0; i < x->g->n_nodes && x->steps; i++) {
+        dv_step *s = &x->steps[i];
+        dv_free(s->state);
+        s->state = NULL;
+        s->skip = false;
+        s->scratch = 0;
+        s->macs = 0;
+    }
+    if (x->v)
+        memset(x->v, 0, x->g->n_tensors * sizeof *x->v);
+    dv_free(x->arena);
+    dv_free(x->scratch);
+    dv_free(x->zeros);
+    x->arena = x->scratch = NULL;
+    x->zeros = NULL;
+    x->zeros_count = x->arena_size = x->scratch_each = 0;
+    x->shaped = false;
+}
+
+void dv_exec_close(dv_exec **px)
+{
+    dv_exec *x = *px;
+    if (!x)
+        return;
+    forget_shapes(x);
+    for (size_t i = 0; i < x->g->n_nodes && x->steps; i++)
+        for (size_t j = 0; j < DV_COUNT(x->steps[i].packed); j++)
+            dv_free(x->steps[i].packed[j]);
+    dv_free(x->v);
+    dv_free(x->steps);
+    dv_free(x);
+    *px = NULL;
+}
+
+dmv_status dv_set_dims(dv_value *v, int rank, const int64_t *dims, dv_err *e)
+{
+    size_t count;
+    if (rank < 0 || rank > DMV_MAX_RANK || !dv_count(rank, dims, &count) ||
+        count > SIZE_MAX / 64 || count > (size_t)1 << 31)
+        return dv_fail(e, DMV_ERR_LIMIT, "a tensor has an impossible or too large shape");
+    v->rank = rank;
+    memcpy(v->dims, dims, (size_t)rank * sizeof *dims);
+    v->count = count;
+    return DMV_OK;
+}
+
+dmv_status dv_set_ints(dv_value *v, dv_err *e)
+{
+    if (v->count > 65536)
+        return dv_fail(e, DMV_ERR_LIMIT, "an integer tensor has over 65,536 elements");
+    v->i = dv_malloc((v->count ? v->count : 1) * sizeof *v->i);
+    if (!v->i)
+        return dv_nomem(e);
+    v->owned_i = true;
+    return DMV_OK;
+}
+
+void dv_make_view(dv_exec *x, dv_step *s)
+{
+    dv_value *o = dv_out(x, s, 0);
+    o->root = x->v[s->node->in[0]].root;
+    s->skip = true;
+}
+
+int dv_axis(int64_t axis, int rank)
+{
+    if (axis < 0)
+        axis += rank;
+    return axis < 0 || axis >= rank ? -1 : (int)axis;
+}
+
+static dmv_status shape_steps(dv_exec *x, const int64_t *const *dims, dv_err *e)
+{
+    const dv_graph *g = x->g;
+    forget_shapes(x);
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        dv_value *v = &x->v[i];
+        const dv_gtensor *t = &g->tensors[i];
+        v->dtype = t->dtype;
+        v->root = (int32_t)i;
+        if (!t->data)
+            continue;
+        dmv_status st = dv_set_dims(v, t->rank, t->dims, e);
+        if (st)
+            return st;
+        if (t->dtype == DV_F32)
+            v->f = (float *)(uintptr_t)t->data; /* read only: no op writes to a constant */
+        else
+            v->i = (int64_t *)(uintptr_t)t->data;
+    }
+    for (size_t i = 0; i < g->n_inputs; i++) {
+        const dv_gtensor *t = &g->tensors[g->inputs[i]];
+        for (int d = 0; d < t->rank; d++)
+            if (dims[i][d] < 1 || dims[i][d] > 1 << 24 ||
+                (t->dims[d] != -1 && t->dims[d] != dims[i][d]))
+                return dv_fail(e, DMV_ERR_ARGUMENT,
+                               "input \"%s\", dimension %d: the net wants %lld, not %lld",
+                               t->name ? t->name : "", d, (long long)t->dims[d],
+                               (long long)dims[i][d]);
+        dmv_status st = dv_set_dims(&x->v[g->inputs[i]], t->rank, dims[i], e);
+        if (st)
+            return st;
+    }
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        dv_step *s = &x->steps[i];
+        bool ints_known = true;
+        for (int j = 0; j < s->node->n_in; j++) {
+            const dv_value *v = dv_in(x, s, j);
+            if (v && v->dtype == DV_I64 && !v->i)
+                ints_known = false;
+        }
+        for (int j = 0; j < s->node->n_out; j++)
+            dv_out(x, s, j)->dtype = g->tensors[s->node->out[j]].dtype;
+        char label[128];
+        dmv_status st = ints_known ? s->op->shape(x, s, e)
+                                   : dv_fail(e, DMV_ERR_UNSUPPORTED,
+                                             "integers that depend on computed values");
+        if (st)
+            return dv_fail_in(e, "%s", dv_step_label(s, label, sizeof label));
+        for (int j = 0; j < s->node->n_out; j++) {
+            const dv_value *o = dv_out(x, s, j);
+            if (o->dtype == DV_I64 && o->i)
+                s->skip = true;
+            else if (o->dtype == DV_I64)
+                return dv_fail(e, DMV_ERR_UNSUPPORTED, "%s computes integers from values",
+                               dv_step_label(s, label, sizeof label));
+        }
+    }
+    return DMV_OK;
+}
+
+dmv_status dv_exec_infer(dv_exec *x, const int64_t *const *dims, dv_err *e)
+{
+    return shape_steps(x, dims, e);
+}
+
+dmv_status dv_exec_shape(dv_exec *x, const int64_t *const *dims, dv_err *e)
+{
+    dmv_status st = shape_steps(x, dims, e);
+    if (st) {
+        forget_shapes(x);
+        return st;
+    }
+    st = dv_plan(x, e);
+    if (st) {
+        forget_shapes(x);
+        return st;
+    }
+    for (size_t i = 0; i < x->g->n_nodes; i++)
+        x->scratch_each = DV_MAX(x->scratch_each, x->steps[i].skip ? 0 : x->steps[i].scratch);
+    x->scratch_each = dv_round_up(x->scratch_each + DV_ALIGN, DV_ALIGN);
+    size_t scratch;
+    if (!dv_mul(x->scratch_each, (size_t)dv_pool_size(x->pool), &scratch)) {
+        forget_shapes(x);
+        return dv_fail(e, DMV_ERR_LIMIT, "too much scratch memory");
+    }
+    x->arena = dv_alloc_aligned(x->arena_size ? x->arena_size : 1);
+    x->scratch = dv_alloc_aligned(scratch);
+    x->zeros = x->zeros_count ? dv_alloc_aligned(x->zeros_count * sizeof(float)) : NULL;
+    if (!x->arena || !x->scratch || (x->zeros_count && !x->zeros)) {
+        size_t mib = x->arena_size >> 20;
+        forget_shapes(x);
+        return dv_fail(e, DMV_ERR_MEMORY, "out of memory: the net wants %zu MiB for this size",
+                       mib);
+    }
+    if (x->zeros)
+        memset(x->zeros, 0, x->zeros_count * sizeof(float));
+    for (size_t i = 0; i < x->g->n_tensors; i++) {
+        dv_value *v = &x->v[i];
+        const dv_value *r = &x->v[dv_root(x, (int32_t)i)];
+        if (v->dtype != DV_F32 || x->g->tensors[i].data)
+            continue;
+        if (x->g->tensors[r - x->v].data)
+            v->f = r->f;
+        else
+            v->f = (float *)(void *)(x->arena + r->offset);
+    }
+    x->shaped = true;
+    return DMV_OK;
+}
+
+void dv_exec_run(dv_exec *x)
+{
+    unsigned saved = dv_ftz_begin();
+    for (size_t i = 0; i < x->g->n_nodes; i++) {
+        const dv_step *s = &x->steps[i];
+        if (s->skip)
+            continue;
+        uint64_t t = x->step_ns ? dv_now_ns() : 0;
+        s->op->run(x, s);
+        if (x->step_ns)
+            x->step_ns[i] += dv_now_ns() - t;
+    }
+    dv_ftz_end(saved);
+}
+
+float *dv_exec_input(dv_exec *x, size_t i)
+{
+    return x->v[x->g->inputs[i]].f;
+}
+
+const dv_value *dv_exec_output(const dv_exec *x, size_t i)
+{
+    return &x->v[x->g->outputs[i]];
+}
+
+struct range {
+    dv_exec *x;
+    const dv_step *s;
+    dv_range_fn fn;
+    size_t n, each;
+};
+
+static void run_range(void *arg, size_t task, int worker)
+{
+    struct range *r = arg;
+    size_t begin = task * r->each, end = DV_MIN(begin + r->each, r->n);
+    if (begin < end)
+        r->fn(r->x, r->s, begin, end, worker);
+}
+
+void dv_parallel(dv_exec *x, const dv_step *s, size_t n, size_t grain, dv_range_fn fn)
+{
+    size_t workers = (size_t)dv_pool_size(x->pool);
+    grain = grain ? grain : 1;
+    if (n == 0)
+        return;
+    if (workers <= 1 || n <= grain) {
+        fn(x, s, 0, n, 0);
+        return;
+    }
+    /* a few chunks a worker, so that a slow core does not hold up the rest */
+    size_t each = DV_MAX(grain, (n + workers * 4 - 1) / (workers * 4));
+    each = (each + grain - 1) / grain * grain;
+    struct range r = {x, s, fn, n, each};
+    dv_pool_run(x->pool, (n + each - 1) / each, run_range, &r);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ops.c - the op table: where the numbers of ops.inc meet the entries of the op files. */
+#include "nn/ops.h"
+
+const dv_op *const dv_ops[DV_OP_COUNT] = {
+    [DV_OP_CONV] = &dv_op_conv,
+    [DV_OP_CONV_TRANSPOSE] = &dv_op_conv_transpose,
+    [DV_OP_LINEAR] = &dv_op_linear,
+    [DV_OP_MATMUL] = &dv_op_matmul,
+    [DV_OP_MAX_POOL] = &dv_op_max_pool,
+    [DV_OP_AVG_POOL] = &dv_op_avg_pool,
+    [DV_OP_RESIZE] = &dv_op_resize,
+    [DV_OP_ACT] = &dv_op_act,
+    [DV_OP_PRELU] = &dv_op_prelu,
+    [DV_OP_BINARY] = &dv_op_binary,
+    [DV_OP_SOFTMAX] = &dv_op_softmax,
+    [DV_OP_LAYER_NORM] = &dv_op_layer_norm,
+    [DV_OP_L2_NORM] = &dv_op_l2_norm,
+    [DV_OP_REDUCE] = &dv_op_reduce,
+    [DV_OP_CONCAT] = &dv_op_concat,
+    [DV_OP_SPLIT] = &dv_op_split,
+    [DV_OP_SLICE] = &dv_op_slice,
+    [DV_OP_GATHER] = &dv_op_gather,
+    [DV_OP_TRANSPOSE] = &dv_op_transpose,
+    [DV_OP_RESHAPE] = &dv_op_reshape,
+    [DV_OP_FLATTEN] = &dv_op_flatten,
+    [DV_OP_SQUEEZE] = &dv_op_squeeze,
+    [DV_OP_UNSQUEEZE] = &dv_op_unsqueeze,
+    [DV_OP_EXPAND] = &dv_op_expand,
+    [DV_OP_PAD] = &dv_op_pad,
+    [DV_OP_CAST] = &dv_op_cast,
+    [DV_OP_SHAPE] = &dv_op_shape,
+    [DV_OP_IDENTITY] = &dv_op_identity,
+    [DV_OP_CHANNEL_SHUFFLE] = &dv_op_channel_shuffle,
+    [DV_OP_SE] = &dv_op_se,
+    [DV_OP_DEPTH_TO_SPACE] = &dv_op_depth_to_space,
+    [DV_OP_SPACE_TO_DEPTH] = &dv_op_space_to_depth,
+};

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ops.h - the op table's entries and what op files share. */
+#ifndef DV_OPS_H
+#define DV_OPS_H
+
+#include "nn/exec.h"
+
+extern const dv_op dv_op_conv, dv_op_conv_transpose, dv_op_linear, dv_op_matmul, dv_op_se,
+    dv_op_max_pool, dv_op_avg_pool, dv_op_resize, dv_op_act, dv_op_prelu, dv_op_binary,
+    dv_op_softmax, dv_op_layer_norm, dv_op_l2_norm, dv_op_reduce, dv_op_concat, dv_op_split,
+    dv_op_slice, dv_op_gather, dv_op_transpose, dv_op_reshape, dv_op_flatten, dv_op_squeeze,
+    dv_op_unsqueeze, dv_op_expand, dv_op_pad, dv_op_cast, dv_op_shape, dv_op_identity,
+    dv_op_channel_shuffle, dv_op_depth_to_space, dv_op_space_to_depth;
+
+dmv_status dv_check_act(const dv_node *n, int slope, dv_err *e);
+/* Rows [begin, end) of out = in (k wide) x panels w (n wide), epilogue inputs from `at`. */
+void dv_gemm_rows(dv_exec *x, const dv_step *s, const float *in, size_t k, const float *w,
+                  size_t n, float *out, int at, size_t begin, size_t end);
+
+/* A walk over the elements of a dense output whose source has other strides: the copy op
+ * behind Transpose, Slice, Expand, Split, Concat, Gather and broadcasting. */
+typedef struct dv_walk {
+    int rank;
+    int64_t dims[DMV_MAX_RANK];
+    int64_t stride[DMV_MAX_RANK]; /* of the source, in elements; may be 0 or negative */
+} dv_walk;
+void dv_strides(int rank, const int64_t *dims, int64_t *stride); /* dense row-major */
+/* Drops size-1 axes and joins axes that are contiguous in the source. */
+void dv_walk_simplify(dv_walk *w);
+void dv_walk_copy_f32(const dv_walk *w, const float *src, float *dst);
+void dv_walk_copy_i64(const dv_walk *w, const int64_t *src, int64_t *dst);
+
+#endif
