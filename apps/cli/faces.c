@@ -70,10 +70,11 @@ const char *cli_need_model(const char *given, const char *which, const char *opt
         return given;
     const char *path = cli_default_model(which);
     if (!path)
-        cli_error("%s.dmv not found in $DOMOVOI_MODELS, in models/ beside the program or in "
-                  DV_DATADIR "/domovoi/models; `./run build` fetches the default nets, or name a "
-                  "net with %s",
-                  which, option);
+        cli_error(
+            "%s.dmv not found in $DOMOVOI_MODELS, in models/ beside the program or in " DV_DATADIR
+            "/domovoi/models; `./run build` fetches the default nets, or name a "
+            "net with %s",
+            which, option);
     return path;
 }
 

@@ -176,13 +176,13 @@ static void add_common(table *t, cli_common *c, reals *r)
     if (c->use & CLI_USE_DETECT) {
         add(t, (cli_option){"detector", "NET.dmv", "face detector; default: detect.dmv", CLI_TEXT,
                             &c->detector});
-        add(t, (cli_option){"landmarks", "NET.dmv",
-                            "finds five points for detectors that give none", CLI_TEXT,
-                            &c->landmarks});
+        add(t,
+            (cli_option){"landmarks", "NET.dmv", "finds five points for detectors that give none",
+                         CLI_TEXT, &c->landmarks});
         add(t, (cli_option){"min-score", "S", "drop faces below this score, 0..1 (0.6)", CLI_REAL,
                             &r->min_score});
-        add(t, (cli_option){"max-side", "N", "detect at this longest side in pixels (640)",
-                            CLI_INT, &c->max_side});
+        add(t, (cli_option){"max-side", "N", "detect at this longest side in pixels (640)", CLI_INT,
+                            &c->max_side});
         add(t, (cli_option){"scales", "N", "N - 1 more passes over tiles, for small faces (1)",
                             CLI_INT, &c->scales});
     }
@@ -190,29 +190,30 @@ static void add_common(table *t, cli_common *c, reals *r)
         add(t, (cli_option){"mirror", NULL, "add the mirrored face: twice the time, a bit better",
                             CLI_FLAG, &c->mirror});
     if (c->use & CLI_USE_GALLERY)
-        add(t, (cli_option){"gallery", "FILE", "default: $DOMOVOI_GALLERY, else "
-                                               "~/.local/share/domovoi/gallery.db",
+        add(t, (cli_option){"gallery", "FILE",
+                            "default: $DOMOVOI_GALLERY, else "
+                            "~/.local/share/domovoi/gallery.db",
                             CLI_TEXT, &c->gallery});
     if (c->use & CLI_USE_THRESHOLD) {
         add(t, (cli_option){"threshold", "T", "lowest similarity that counts as the same person",
                             CLI_REAL, &r->threshold});
-        add(t, (cli_option){"fmr", "RATE",
-                            "or the model's threshold at this false-match rate (1e-4)", CLI_REAL,
-                            &c->fmr});
+        add(t,
+            (cli_option){"fmr", "RATE", "or the model's threshold at this false-match rate (1e-4)",
+                         CLI_REAL, &c->fmr});
     }
     if (c->use & CLI_USE_DRAW)
         add(t, (cli_option){"draw", "OUT", "picture with the faces drawn in; a folder for several",
                             CLI_TEXT, &c->draw});
     if (c->use & CLI_USE_CPU) {
-        add(t, (cli_option){"threads", "N", "threads, 1..64; default: all cores; also -t",
-                            CLI_INT, &c->threads});
+        add(t, (cli_option){"threads", "N", "threads, 1..64; default: all cores; also -t", CLI_INT,
+                            &c->threads});
         add(t, (cli_option){"cpu", "SET", "highest instruction set: c avx2 avx512 neon ... auto",
                             CLI_TEXT, &c->cpu});
     }
     if (c->use & CLI_USE_OUT) {
         add(t, (cli_option){"json", NULL, "JSON, one object a line; also -j", CLI_FLAG, &c->json});
-        add(t, (cli_option){"quiet", NULL, "results and errors only; also -q", CLI_FLAG,
-                            &c->quiet});
+        add(t,
+            (cli_option){"quiet", NULL, "results and errors only; also -q", CLI_FLAG, &c->quiet});
     }
 }
 
@@ -412,7 +413,8 @@ int cli_subverb(int argc, char **argv, const cli_verb *subs, size_t n, const cha
     }
     const char *near = cli_nearest(argv[1], &subs[0].name, n, sizeof subs[0]);
     if (near)
-        return cli_error("%s: unknown; did you mean `domovoi %s %s`?", argv[1], cli_verb_name, near);
+        return cli_error("%s: unknown; did you mean `domovoi %s %s`?", argv[1], cli_verb_name,
+                         near);
     return cli_error("%s: unknown; `domovoi %s --help` lists what there is", argv[1],
                      cli_verb_name);
 }

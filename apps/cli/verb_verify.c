@@ -80,8 +80,8 @@ int cli_verify(int argc, char **argv)
                 cli_js_close(&j, '}');
                 cli_js_line(&j);
             } else {
-                printf("%s: similarity %.4f, threshold %.4f", same ? "same person" : "different people",
-                       score, threshold);
+                printf("%s: similarity %.4f, threshold %.4f",
+                       same ? "same person" : "different people", score, threshold);
                 if (!isnan(fmr))
                     printf(" (false-match rate %g)", fmr);
                 printf("\n");

@@ -173,7 +173,8 @@ static bool lfw_name(field name, field no, char *buf, size_t size, size_t *n)
     if (name.n == 0 || name.n > (MAX_NAME - 16) / 2 || !number(no, 999999, &v) ||
         memchr(name.p, '/', name.n))
         return false;
-    int len = snprintf(buf, size, "%.*s/%.*s_%04u.jpg", (int)name.n, name.p, (int)name.n, name.p, v);
+    int len =
+        snprintf(buf, size, "%.*s/%.*s_%04u.jpg", (int)name.n, name.p, (int)name.n, name.p, v);
     *n = (size_t)len;
     return len > 0 && (size_t)len < size;
 }

@@ -59,28 +59,42 @@ bool dv_similarity_transform(const float (*src)[2], const float (*dst)[2], int n
     return isfinite(m[2]) && isfinite(m[5]);
 }
 
-/* Adds the bilinear sample at x, y (pixel centres at whole numbers) to sum; outside is 0. */
-static void add_sample(const dmv_image *img, int step, int red, double x, double y, float sum[3])
+typedef struct source {
+    const uint8_t *pixels;
+    size_t stride;
+    int step, width, height;
+    int r, g, b; /* offsets of the colours */
+} source;
+
+/* Adds the bilinear sample at x, y (pixel centres at whole numbers), weighed with 65536, to
+ * sum; what is outside counts as 0. */
+static inline void add_sample(const source *s, double x, double y, uint32_t sum[3])
 {
-    if (!(x > -1 && y > -1 && x < img->width && y < img->height)) {
+    if (!(x > -1 && y > -1 && x < s->width && y < s->height)) {
         return;
     }
-    const int x0 = (int)floor(x), y0 = (int)floor(y);
-    const float fx = (float)(x - x0), fy = (float)(y - y0);
-    const float w[4] = {(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy};
+    const int x0 = (int)(x + 1) - 1, y0 = (int)(y + 1) - 1;
+    const uint32_t fx = (uint32_t)((x - x0) * 256 + 0.5), fy = (uint32_t)((y - y0) * 256 + 0.5);
+    const uint32_t w00 = (256 - fx) * (256 - fy), w01 = fx * (256 - fy);
+    const uint32_t w10 = (256 - fx) * fy, w11 = fx * fy;
+    if (x0 >= 0 && y0 >= 0 && x0 + 1 < s->width && y0 + 1 < s->height) {
+        const uint8_t *p = s->pixels + s->stride * (size_t)y0 + (size_t)(x0 * s->step);
+        const uint8_t *q = p + s->stride, *p1 = p + s->step, *q1 = q + s->step;
+        sum[0] += w00 * p[s->r] + w01 * p1[s->r] + w10 * q[s->r] + w11 * q1[s->r];
+        sum[1] += w00 * p[s->g] + w01 * p1[s->g] + w10 * q[s->g] + w11 * q1[s->g];
+        sum[2] += w00 * p[s->b] + w01 * p1[s->b] + w10 * q[s->b] + w11 * q1[s->b];
+        return;
+    }
+    const uint32_t w[4] = {w00, w01, w10, w11};
     for (int t = 0; t < 4; t++) {
         const int px = x0 + (t & 1), py = y0 + (t >> 1);
-        if (px < 0 || py < 0 || px >= img->width || py >= img->height) {
+        if (px < 0 || py < 0 || px >= s->width || py >= s->height) {
             continue;
         }
-        const uint8_t *p = img->pixels + (size_t)py * img->stride + (size_t)px * (size_t)step;
-        if (step == 1) {
-            sum[0] += w[t] * p[0];
-        } else {
-            sum[0] += w[t] * p[red];
-            sum[1] += w[t] * p[1];
-            sum[2] += w[t] * p[2 - red];
-        }
+        const uint8_t *o = s->pixels + (size_t)py * s->stride + (size_t)px * (size_t)s->step;
+        sum[0] += w[t] * o[s->r];
+        sum[1] += w[t] * o[s->g];
+        sum[2] += w[t] * o[s->b];
     }
 }
 
@@ -88,8 +102,16 @@ void dv_warp_rgb(const dmv_image *img, const float m[6], int ow, int oh, uint8_t
                  size_t stride)
 {
     enum { GRID = 8 }; /* at most GRID x GRID samples a pixel */
-    const int step = dv_image_channels(img->format);
-    const int red = img->format == DMV_PIXEL_BGR8 ? 2 : 0;
+    const int step = dv_image_channels(img->format), last = img->format == DMV_PIXEL_GRAY8 ? 0 : 2;
+    const bool bgr = img->format == DMV_PIXEL_BGR8;
+    const source s = {.pixels = img->pixels,
+                      .stride = img->stride,
+                      .step = step,
+                      .width = img->width,
+                      .height = img->height,
+                      .r = bgr ? last : 0,
+                      .g = last / 2,
+                      .b = bgr ? 0 : last};
     const double det = (double)m[0] * m[4] - (double)m[1] * m[3];
     if (!(fabs(det) > 1e-30) || !isfinite(det)) {
         for (int y = 0; y < oh; y++) {
@@ -100,19 +122,21 @@ void dv_warp_rgb(const dmv_image *img, const float m[6], int ow, int oh, uint8_t
     const double a = m[4] / det, b = -m[1] / det, c = -m[3] / det, d = m[0] / det;
     const double shrink = sqrt(1 / fabs(det));
     const int grid = shrink >= 2 ? (int)fmin(shrink, GRID) : 1;
-    const float inv = 1.0f / (float)(grid * grid);
+    const uint32_t n = (uint32_t)(grid * grid) << 16; /* n * 255 fits 32 bits */
     for (int y = 0; y < oh; y++) {
         uint8_t *o = out + (size_t)y * stride;
         for (int x = 0; x < ow; x++, o += 3) {
-            float sum[3] = {0, 0, 0};
-            for (int g = 0; g < grid * grid; g++) {
-                const double u = x + (g % grid + 0.5) / grid - 0.5 - m[2];
-                const double v = y + (g / grid + 0.5) / grid - 0.5 - m[5];
-                add_sample(img, step, red, a * u + b * v, c * u + d * v, sum);
+            uint32_t sum[3] = {n / 2, n / 2, n / 2};
+            for (int gy = 0; gy < grid; gy++) {
+                const double v = y + (gy + 0.5) / grid - 0.5 - m[5];
+                for (int gx = 0; gx < grid; gx++) {
+                    const double u = x + (gx + 0.5) / grid - 0.5 - m[2];
+                    add_sample(&s, a * u + b * v, c * u + d * v, sum);
+                }
             }
-            o[0] = (uint8_t)(sum[0] * inv + 0.5f);
-            o[1] = step == 1 ? o[0] : (uint8_t)(sum[1] * inv + 0.5f);
-            o[2] = step == 1 ? o[0] : (uint8_t)(sum[2] * inv + 0.5f);
+            o[0] = (uint8_t)(sum[0] / n);
+            o[1] = (uint8_t)(sum[1] / n);
+            o[2] = (uint8_t)(sum[2] / n);
         }
     }
 }

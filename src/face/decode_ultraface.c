@@ -5,7 +5,8 @@
  * of file are about: with boxes decoded by the net (corners, 0..1 of the input), and without,
  * where boxes are offsets from priors:
  *     middle = prior middle + 0.1 offset prior size, size = prior size exp(0.2 offset)
- * Priors: at strides 8, 16, 32, 64, row by row, three or two squares a cell.
+ * Priors: at strides 8, 16, 32, 64, row by row, three or two squares a cell. The cells of a
+ * level divide the input evenly: 240 pixels are 8 cells of 30 at stride 32, not 7.5 of 32.
  */
 #include <math.h>
 
@@ -42,7 +43,7 @@ static size_t outputs(const dv_decode_args *a, const float **scores, const float
 
 static bool run_decoded(dv_decode_args *a)
 {
-    const float *s, *b;
+    const float *s = NULL, *b = NULL;
     const size_t n = outputs(a, &s, &b);
     const float w = (float)a->in_w, h = (float)a->in_h;
     for (size_t i = 0; i < n; i++, b += 4) {
@@ -59,7 +60,7 @@ static bool run_decoded(dv_decode_args *a)
 
 static bool run_raw(dv_decode_args *a)
 {
-    const float *s, *b;
+    const float *s = NULL, *b = NULL;
     const size_t n = outputs(a, &s, &b);
     size_t at = 0, want = 0;
     for (int l = 0; l < 4; l++) {
@@ -80,13 +81,11 @@ static bool run_raw(dv_decode_args *a)
                 if (!(score >= a->min_score)) {
                     continue;
                 }
-                /* Priors are clipped to the picture, sides and middle. */
+                /* Sides of priors are clipped to the input. */
                 const float pw = fminf((float)min_sizes[l][k], (float)a->in_w);
                 const float ph = fminf((float)min_sizes[l][k], (float)a->in_h);
-                const float px =
-                    fminf(((float)(c % cols) + 0.5f) * (float)strides[l], (float)a->in_w);
-                const float py =
-                    fminf(((float)(c / cols) + 0.5f) * (float)strides[l], (float)a->in_h);
+                const float px = ((float)(c % cols) + 0.5f) * (float)a->in_w / (float)cols;
+                const float py = ((float)(c / cols) + 0.5f) * (float)a->in_h / (float)rows;
                 const float *d = b + 4 * at;
                 dmv_face f = {.score = score, .quality = -1};
                 f.box[2] = pw * expf(0.2f * d[2]);

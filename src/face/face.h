@@ -47,8 +47,6 @@ typedef struct dv_decoder {
     const char *name; /* metadata "decoder" */
     int multiple;     /* input sides must be multiples of this when free; 1 = any */
     bool points;      /* gives five landmarks */
-    bool stretch;     /* the picture is squeezed into the input; else it keeps its shape and the
-                         rest of the input is zero */
     dmv_status (*check)(const dv_graph *g, dv_err *e); /* outputs are there, with the right ranks */
     bool (*run)(dv_decode_args *a); /* false: the outputs do not fit an input of in_w x in_h */
 } dv_decoder;
@@ -94,8 +92,10 @@ dmv_status dv_net_shape(dv_net *n, int w, int h, dv_err *e);
 /* rgb: w x h pixels, tightly packed. */
 void dv_net_run(dv_net *n, const uint8_t *rgb);
 
-/* The part of the picture that a landmark net looks at: the box scaled about its middle and
- * clipped to the picture. false if nothing is left. */
+/* The part of the picture that a landmark net looks at: a square about the middle of the box,
+ * `scale` times its longer side, clipped to the picture. false if nothing is left. */
 bool dv_landmark_crop(const dmv_image *img, const float box[4], float scale, float crop[4]);
+/* The box that n >= 1 points fill. */
+void dv_landmark_bounds(const float (*p)[2], int n, float box[4]);
 
 #endif

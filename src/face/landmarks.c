@@ -31,15 +31,18 @@ void dv_landmarks_68_to_5(const float (*p)[2], float out[5][2])
 
 bool dv_landmark_crop(const dmv_image *img, const float box[4], float scale, float crop[4])
 {
-    const double w = (double)box[2] * scale, h = (double)box[3] * scale;
-    const double cx = box[0] + 0.5 * box[2], cy = box[1] + 0.5 * box[3];
-    const double x0 = fmax(cx - 0.5 * w, 0), x1 = fmin(cx + 0.5 * w, img->width);
-    const double y0 = fmax(cy - 0.5 * h, 0), y1 = fmin(cy + 0.5 * h, img->height);
     for (int i = 0; i < 4; i++) {
         if (!isfinite(box[i])) {
             return false;
         }
     }
+    if (!(box[2] > 0 && box[3] > 0)) {
+        return false;
+    }
+    const double half = 0.5 * scale * fmax(box[2], box[3]);
+    const double cx = box[0] + 0.5 * box[2], cy = box[1] + 0.5 * box[3];
+    const double x0 = fmax(cx - half, 0), x1 = fmin(cx + half, img->width);
+    const double y0 = fmax(cy - half, 0), y1 = fmin(cy + half, img->height);
     if (!(x1 - x0 >= 1 && y1 - y0 >= 1)) {
         return false;
     }
@@ -48,4 +51,19 @@ bool dv_landmark_crop(const dmv_image *img, const float box[4], float scale, flo
     crop[2] = (float)(x1 - x0);
     crop[3] = (float)(y1 - y0);
     return true;
+}
+
+void dv_landmark_bounds(const float (*p)[2], int n, float box[4])
+{
+    float x1 = p[0][0], y1 = p[0][1];
+    box[0] = x1;
+    box[1] = y1;
+    for (int i = 1; i < n; i++) {
+        box[0] = fminf(box[0], p[i][0]);
+        box[1] = fminf(box[1], p[i][1]);
+        x1 = fmaxf(x1, p[i][0]);
+        y1 = fmaxf(y1, p[i][1]);
+    }
+    box[2] = x1 - box[0];
+    box[3] = y1 - box[1];
 }

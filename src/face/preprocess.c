@@ -6,8 +6,12 @@
  * Resizing works in strips of BLOCK output columns, so that everything it keeps fits a
  * small stack frame and nothing is allocated. A strip walks down the picture; the last
  * two source rows, already interpolated across, are kept for the interpolation down.
- * When a side shrinks by s > 2, floor(s) source pixels are averaged into one first and
- * the rest (1 <= ratio < 2) is bilinear.
+ * When a side shrinks by s >= 2, floor(s) source pixels are averaged into one first and
+ * the rest (1 <= ratio < 2) is bilinear; at s = 2 both are the same.
+ *
+ * Between the steps a pixel is four 16-bit lanes (red, green, blue, nothing) in one 64-bit
+ * word: weights add up to 256, so a lane never carries into the next and one multiplication
+ * weighs a whole pixel.
  */
 #include <math.h>
 #include <string.h>
@@ -76,7 +80,7 @@ static axis axis_make(float start, float extent, int n, int limit)
     double len = isfinite(extent) ? fmin(fmax(extent, 1e-3), 131072.0) : limit;
     double s = len / n;
     a.origin = (int)floor(s0);
-    a.factor = s > 2 ? (int)s : 1;
+    a.factor = s >= 2 ? (int)s : 1;
     a.gap = (a.factor + TAPS - 1) / TAPS;
     a.taps = a.factor / a.gap;
     a.limit = limit;
@@ -101,7 +105,7 @@ static int clamp_int(int v, int lo, int hi)
 
 /* One averaged pixel, sample by sample, edges clamped. */
 static void mean_pixel(const dmv_image *img, const pixel_layout *l, const axis *ax, int x0,
-                       const axis *ay, int y0, float inv, uint8_t *out)
+                       const axis *ay, int y0, float inv, uint16_t *out)
 {
     uint32_t r = 0, g = 0, b = 0;
     for (int ty = 0; ty < ay->taps; ty++) {
@@ -115,15 +119,15 @@ static void mean_pixel(const dmv_image *img, const pixel_layout *l, const axis *
             b += p[l->b];
         }
     }
-    out[0] = (uint8_t)((float)r * inv + 0.5f);
-    out[1] = (uint8_t)((float)g * inv + 0.5f);
-    out[2] = (uint8_t)((float)b * inv + 0.5f);
+    out[0] = (uint16_t)((float)r * inv + 0.5f);
+    out[1] = (uint16_t)((float)g * inv + 0.5f);
+    out[2] = (uint16_t)((float)b * inv + 0.5f);
 }
 
 /* n averaged pixels that lie inside the picture across: rows are summed as plain bytes first.
  * n * factor * step <= ACC. */
 static void mean_run(const dmv_image *img, const pixel_layout *l, const axis *ax, int x0,
-                     const axis *ay, int y0, float inv, int n, uint8_t *out)
+                     const axis *ay, int y0, float inv, int n, uint16_t *out)
 {
     uint16_t acc[ACC];
     const size_t bytes = (size_t)(n * ax->factor * l->step);
@@ -140,7 +144,7 @@ static void mean_run(const dmv_image *img, const pixel_layout *l, const axis *ax
             }
         }
     }
-    for (int c = 0; c < n; c++, out += 3) {
+    for (int c = 0; c < n; c++, out += 4) {
         const uint16_t *p = acc + c * ax->factor * l->step;
         uint32_t r = 0, g = 0, b = 0;
         for (int t = 0; t < ax->taps; t++, p += ax->gap * l->step) {
@@ -148,30 +152,30 @@ static void mean_run(const dmv_image *img, const pixel_layout *l, const axis *ax
             g += p[l->g];
             b += p[l->b];
         }
-        out[0] = (uint8_t)((float)r * inv + 0.5f);
-        out[1] = (uint8_t)((float)g * inv + 0.5f);
-        out[2] = (uint8_t)((float)b * inv + 0.5f);
+        out[0] = (uint16_t)((float)r * inv + 0.5f);
+        out[1] = (uint16_t)((float)g * inv + 0.5f);
+        out[2] = (uint16_t)((float)b * inv + 0.5f);
     }
 }
 
-static void copy_run(const pixel_layout *l, const uint8_t *p, int n, uint8_t *out)
+static void copy_run(const pixel_layout *l, const uint8_t *p, int n, uint16_t *out)
 {
-    for (int c = 0; c < n; c++, p += l->step, out += 3) {
+    for (int c = 0; c < n; c++, p += l->step, out += 4) {
         out[0] = p[l->r];
         out[1] = p[l->g];
         out[2] = p[l->b];
     }
 }
 
-/* Averaged columns j0 .. j0 + n - 1 of averaged row j, as RGB. */
+/* Averaged columns j0 .. j0 + n - 1 of averaged row j, four lanes each. */
 static void mean_row(const dmv_image *img, const pixel_layout *l, const axis *ax, const axis *ay,
-                     int j, int j0, int n, uint8_t *out)
+                     int j, int j0, int n, uint16_t *out)
 {
     const float inv = 1.0f / ((float)ax->taps * (float)ay->taps);
     const int y0 = ay->origin + j * ay->factor;
     const int most = ACC / (ax->factor * l->step);
     const bool plain = ax->factor == 1 && ay->factor == 1;
-    for (int i = 0, run; i < n; i += run, out += 3 * run) {
+    for (int i = 0, run; i < n; i += run, out += 4 * run) {
         const int x0 = ax->origin + (j0 + i) * ax->factor;
         const int fit = x0 < 0 ? 0 : (ax->limit - x0) / ax->factor;
         run = DV_MIN(fit, n - i);
@@ -191,56 +195,69 @@ static void mean_row(const dmv_image *img, const pixel_layout *l, const axis *ax
     }
 }
 
+/* out = a (256 - w) + b w, lane by lane. */
+static void weigh(const uint16_t *mean, const int *at, const uint16_t *weight, int n, uint16_t *out)
+{
+    for (int i = 0; i < n; i++) {
+        uint64_t a, b;
+        memcpy(&a, mean + at[i], sizeof(a));
+        memcpy(&b, mean + at[i] + 4, sizeof(b));
+        a = a * (256u - weight[i]) + b * weight[i];
+        memcpy(out + 4 * i, &a, sizeof(a));
+    }
+}
+
+/* Row p, or the mix of p and q, to n RGB pixels. */
+static void finish_row(const uint16_t *p, const uint16_t *q, int wy, int n, uint8_t *out)
+{
+    uint8_t mixed[BLOCK * 4];
+    const uint32_t b = (uint32_t)wy, a = 256 - b;
+    if (!wy) {
+        for (int i = 0; i < 4 * n; i++) {
+            mixed[i] = (uint8_t)((p[i] + 128u) >> 8);
+        }
+    } else {
+        for (int i = 0; i < 4 * n; i++) {
+            mixed[i] = (uint8_t)((p[i] * a + q[i] * b + 32768u) >> 16);
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        out[3 * i] = mixed[4 * i];
+        out[3 * i + 1] = mixed[4 * i + 1];
+        out[3 * i + 2] = mixed[4 * i + 2];
+    }
+}
+
 void dv_resize_rgb(const dmv_image *img, float x, float y, float w, float h, int ow, int oh,
                    uint8_t *out, size_t stride)
 {
     const pixel_layout *l = &layouts[img->format];
     const axis ax = axis_make(x, w, ow, img->width), ay = axis_make(y, h, oh, img->height);
-    uint8_t mean[VCOLS * 3];
-    uint16_t rows[2][BLOCK * 3];
-    int at[BLOCK];
+    uint16_t mean[VCOLS * 4] = {0}, rows[2][BLOCK * 4];
     uint16_t weight[BLOCK];
+    int at[BLOCK];
     for (int c0 = 0; c0 < ow; c0 += BLOCK) {
         const int n = DV_MIN((int)BLOCK, ow - c0);
         int wt;
         const int j0 = axis_at(&ax, c0, &wt);
         for (int i = 0; i < n; i++) {
-            at[i] = 3 * (axis_at(&ax, c0 + i, &wt) - j0);
+            at[i] = 4 * (axis_at(&ax, c0 + i, &wt) - j0);
             weight[i] = (uint16_t)wt;
         }
-        const int cols = at[n - 1] / 3 + 2;
+        const int cols = at[n - 1] / 4 + 2;
         int have[2] = {INT32_MIN, INT32_MIN};
         for (int r = 0; r < oh; r++) {
             int wy;
             const int top = axis_at(&ay, r, &wy);
-            for (int s = 0; s < (wy ? 2 : 1); s++) {
-                const int j = top + s;
-                uint16_t *row = rows[j & 1];
-                if (have[j & 1] == j) {
-                    continue;
-                }
-                have[j & 1] = j;
-                mean_row(img, l, &ax, &ay, j, j0, cols, mean);
-                for (int i = 0; i < n; i++) {
-                    const uint8_t *p = mean + at[i];
-                    const int b = weight[i], a = 256 - b;
-                    row[3 * i] = (uint16_t)(p[0] * a + p[3] * b);
-                    row[3 * i + 1] = (uint16_t)(p[1] * a + p[4] * b);
-                    row[3 * i + 2] = (uint16_t)(p[2] * a + p[5] * b);
+            for (int j = top; j <= top + (wy ? 1 : 0); j++) {
+                if (have[j & 1] != j) {
+                    have[j & 1] = j;
+                    mean_row(img, l, &ax, &ay, j, j0, cols, mean);
+                    weigh(mean, at, weight, n, rows[j & 1]);
                 }
             }
-            uint8_t *o = out + (size_t)r * stride + (size_t)c0 * 3;
-            const uint16_t *p = rows[top & 1], *q = rows[(top + 1) & 1];
-            if (!wy) {
-                for (int i = 0; i < 3 * n; i++) {
-                    o[i] = (uint8_t)((p[i] + 128u) >> 8);
-                }
-                continue;
-            }
-            const uint32_t b = (uint32_t)wy, a = 256 - b;
-            for (int i = 0; i < 3 * n; i++) {
-                o[i] = (uint8_t)((p[i] * a + q[i] * b + 32768u) >> 16);
-            }
+            finish_row(rows[top & 1], rows[(top + 1) & 1], wy, n,
+                       out + (size_t)r * stride + (size_t)c0 * 3);
         }
     }
 }

@@ -57,24 +57,22 @@ dmv_status dv_gal_sync_file(const char *path, dv_err *e)
 
 dmv_status dv_gal_sync_folder(const char *path, dv_err *e)
 {
+    char dir[PATH_MAX]; /* no allocation: the file is in place already and that must not fail */
     const char *slash = strrchr(path, '/');
-    char *dir = dv_strdup(path);
-    if (!dir)
-        return dv_nomem(e);
-    if (slash)
-        dir[slash == path ? 1 : slash - path] = 0;
-    int fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    size_t n = !slash ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    if (n >= sizeof dir)
+        return dv_fail(e, DMV_ERR_IO, "the name '%.100s...' is too long", path);
+    snprintf(dir, sizeof dir, "%.*s", slash ? (int)n : 1, slash ? path : ".");
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* Some file systems cannot sync a folder (EINVAL): nothing more can be done there. */
     if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)) {
         int err = errno;
         if (fd >= 0)
             close(fd);
-        dv_free(dir);
         return dv_fail(e, DMV_ERR_IO, "cannot sync the folder of '%.400s': %s", path,
                        strerror(err));
     }
     close(fd);
-    dv_free(dir);
     return DMV_OK;
 }
 

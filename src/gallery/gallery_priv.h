@@ -70,6 +70,10 @@ dmv_status dv_gal_commit(dv_gallery *g, dv_err *e);
 void dv_gal_rollback(dv_gallery *g);
 /* Takes SQLite's and jansson's memory from dv_malloc; first call in a process counts. */
 int dv_gal_init(void);
+/* Whether an allocation of jansson failed in this thread since _begin: its results are then
+ * not to be trusted. */
+void dv_gal_json_begin(void);
+bool dv_gal_json_starved(void);
 
 /* record.c */
 bool dv_gal_utf8(const char *s, size_t n);

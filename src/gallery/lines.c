@@ -57,8 +57,10 @@ static dmv_status write_json(writer *w, json_t *obj)
 {
     char *s = obj ? json_dumps(obj, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(obj);
-    if (!s)
+    if (!s || dv_gal_json_starved()) {
+        dv_free(s);
         return dv_nomem(w->e);
+    }
     size_t n = strlen(s);
     s[n] = '\n'; /* instead of the final 0 */
     dmv_status st = write_all(w->fd, s, n + 1, w->path, w->e);
@@ -105,6 +107,7 @@ static dmv_status write_lines(writer *w, dv_err *e)
         return s;
     int rc = dv_gal_exec_int(g->db, "SELECT count(*) FROM template", &count);
     s = rc == SQLITE_OK ? DMV_OK : dv_gal_fail(g, rc, "read", e);
+    dv_gal_json_begin();
     if (s == DMV_OK)
         s = write_json(w, json_pack("{s:i, s:s, s:s, s:I, s:I}", "domovoi_gallery", LINES_VERSION,
                                     "model_id", g->model_id, "model_name", g->model_name, "dim",
@@ -228,15 +231,15 @@ static dmv_status next_object(reader *r, json_t **obj, dv_err *e)
     dmv_status s = next_line(r, &p, &n, e);
     if (s != DMV_OK || !p)
         return s;
+    dv_gal_json_begin();
     *obj = json_loadb(p, n, JSON_REJECT_DUPLICATES, &err);
-    if (*obj && json_is_object(*obj))
+    if (*obj && json_is_object(*obj) && !dv_gal_json_starved())
         return DMV_OK;
-    bool memory = !*obj && json_error_code(&err) == json_error_out_of_memory;
     char why[JSON_ERROR_TEXT_LENGTH + 32];
     snprintf(why, sizeof why, *obj ? "not a JSON object" : "not JSON (%s)", err.text);
     json_decref(*obj);
     *obj = NULL;
-    return memory ? dv_nomem(e) : bad_line(r, e, why);
+    return dv_gal_json_starved() ? dv_nomem(e) : bad_line(r, e, why);
 }
 
 static dmv_status read_header(reader *r, json_int_t *templates, dv_err *e)
@@ -263,8 +266,7 @@ static dmv_status read_header(reader *r, json_int_t *templates, dv_err *e)
     } else if (json_unpack_ex(obj, &err, JSON_STRICT, "{s:I, s:s, s:s, s:I, s:I}",
                               "domovoi_gallery", &version, "model_id", &id, "model_name", &name,
                               "dim", &dim, "templates", templates) != 0) {
-        s = json_error_code(&err) == json_error_out_of_memory ? dv_nomem(e)
-                                                              : bad_line(r, e, err.text);
+        s = dv_gal_json_starved() ? dv_nomem(e) : bad_line(r, e, err.text);
     } else {
         dv_gallery_model from = {id, name, dim > 0 ? (size_t)dim : 0};
         if (dv_gal_check_model(&from, NULL) != DMV_OK || *templates < 0) {
@@ -292,8 +294,7 @@ static dmv_status read_template(reader *r, json_t *obj, const char **subject,
                        subject, "subject_created", subject_created, "created", &created, "quality",
                        &quality, "source", &t->source, "vector", &vector, &vector_n, "crop", &crop,
                        &crop_n) != 0)
-        return json_error_code(&err) == json_error_out_of_memory ? dv_nomem(e)
-                                                                 : bad_line(r, e, err.text);
+        return dv_gal_json_starved() ? dv_nomem(e) : bad_line(r, e, err.text);
     if (*subject_created < 0 || created <= 0)
         return bad_line(r, e, "a date before 1970");
     if (!(fabs(quality) <= 1e30))

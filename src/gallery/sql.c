@@ -63,6 +63,28 @@ static void mem_shutdown(void *unused)
 {
 }
 
+/* jansson's lexer does not look whether its buffer could grow, and would then give a string
+ * with characters missing. So it is remembered whether any of its allocations failed. */
+static _Thread_local bool json_starved;
+
+static void *json_alloc(size_t n)
+{
+    void *p = dv_malloc(n);
+    if (!p)
+        json_starved = true;
+    return p;
+}
+
+void dv_gal_json_begin(void)
+{
+    json_starved = false;
+}
+
+bool dv_gal_json_starved(void)
+{
+    return json_starved;
+}
+
 /* SQLite refuses this when the program has already used it by itself; it then keeps the
  * memory functions it has, and everything else works the same. */
 static void configure(void)
@@ -70,7 +92,7 @@ static void configure(void)
     static const sqlite3_mem_methods methods = {mem_alloc,   mem_free, mem_realloc,  mem_size,
                                                 mem_roundup, mem_init, mem_shutdown, NULL};
     sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
-    json_set_alloc_funcs(dv_malloc, dv_free);
+    json_set_alloc_funcs(json_alloc, dv_free);
 }
 
 int dv_gal_init(void)

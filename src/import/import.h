@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * import.h - ONNX nets to graphs. Three steps:
- *   onnx.c     parses (protobuf-c, Debian's onnx.proto) and lowers every ONNX node to the ops of
+ * import.h - ONNX nets to graphs. Three steps (import.c):
+ *   onnx_*.c   parse (protobuf-c, Debian's onnx.proto) and lower every ONNX node to the ops of
  *              nn/ops.inc, with Transpose nodes round the picture-shaped ones. An unsupported net
  *              fails with ALL unsupported nodes in the message.
  *   passes/    rewrite the graph, one file a pass, each correct by itself: fold constants,

@@ -26,6 +26,12 @@ static void lower_simple(dv_lower *L)
         {"Floor", DV_ACT_FLOOR},       {"Ceil", DV_ACT_CEIL}, {"Reciprocal", DV_ACT_RECIP},
         {"Softplus", DV_ACT_SOFTPLUS},
     };
+    int32_t x = lw_need(L, 0);
+    if (lw_ok(L) && lw_type(L, x) == DV_I64 && !strcmp(L->n->op_type, "Neg")) {
+        static const int64_t zero = 0;
+        lw_out(L, 0, lw_binary(L, DV_BIN_SUB, lw_add_const(L, DV_I64, 0, NULL, &zero), x));
+        return;
+    }
     for (size_t i = 0; i < DV_COUNT(acts); i++)
         if (!strcmp(acts[i].name, L->n->op_type))
             unary(L, acts[i].act, 0, 0);

@@ -137,7 +137,7 @@ dmv_status dv_onnx_parse(const uint8_t *data, size_t size, dv_onnx *o, dv_err *e
             o->opset = s->version;
     }
     if (o->opset < 0) {
-        st = dv_fail(e, DMV_ERR_FORMAT, "not an ONNX file or damaged: no operator set is named");
+        st = dv_fail(e, DMV_ERR_FORMAT, "the file names no version of the standard operator set");
         goto fail;
     }
     if (o->opset < OPSET_MIN || o->opset > OPSET_MAX) {

@@ -13,17 +13,28 @@
 #include "kernels/kernels.inc"
 #undef DV_KERNEL
 
-/* The epilogue for output channel n; `add` is the residual, 0 if there is none. */
-static inline float dv_c_epilogue(const dv_epilogue *ep, size_t n, float acc, float add)
+/* The epilogue for channels n .. n + count of one pixel; add: their residual, or NULL.
+ * One loop for each step and no branch on data, so that compilers make vectors of it. */
+static inline void dv_c_epilogue(const dv_epilogue *ep, size_t n, size_t count, float *sum,
+                                 const float *add, float *out)
 {
-    float v = acc + (ep->bias ? ep->bias[n] : 0.0f) + add;
+    for (size_t j = 0; ep->bias && j < count; j++)
+        sum[j] += ep->bias[n + j];
+    for (size_t j = 0; add && j < count; j++)
+        sum[j] += add[j];
     if (ep->act == DV_EP_CLIP) {
-        v = v < ep->lo ? ep->lo : v;
-        v = v > ep->hi ? ep->hi : v;
+        for (size_t j = 0; j < count; j++) {
+            float v = sum[j] < ep->lo ? ep->lo : sum[j];
+            sum[j] = v > ep->hi ? ep->hi : v;
+        }
     } else if (ep->act == DV_EP_PRELU) {
-        v = v < 0 ? v * ep->slope[n] : v;
+        for (size_t j = 0; j < count; j++) {
+            float scaled = sum[j] * ep->slope[n + j];
+            sum[j] = sum[j] < 0 ? scaled : sum[j];
+        }
     }
-    return v;
+    for (size_t j = 0; j < count; j++)
+        out[j] = sum[j];
 }
 
 #endif

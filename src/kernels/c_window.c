@@ -14,29 +14,33 @@ static size_t column(size_t x, size_t t, size_t sx, size_t dx, size_t px, size_t
     return col >= px && col - px < iw ? col - px : SIZE_MAX;
 }
 
+/* Output x, channels c0 .. c0 + cn. */
+static inline void dw_block(const dv_dw_args *a, size_t x, size_t c0, size_t cn)
+{
+    float acc[DV_PANEL] = {0};
+    for (size_t r = 0; r < a->kh; r++) {
+        for (size_t t = 0; t < a->kw; t++) {
+            size_t col = column(x, t, a->sx, a->dx, a->px, a->iw);
+            if (col == SIZE_MAX)
+                continue;
+            const float *in = a->rows[r] + col * a->c + c0;
+            const float *w = a->w + (r * a->kw + t) * a->ldw + c0;
+            for (size_t ch = 0; ch < cn; ch++)
+                acc[ch] += in[ch] * w[ch];
+        }
+    }
+    size_t at = x * a->c + c0;
+    dv_c_epilogue(a->ep, c0, cn, acc, a->ep->add ? a->ep->add + at : NULL, a->out + at);
+}
+
 void dv_c_dw_f32(const dv_dw_args *a)
 {
+    const size_t full = a->c / DV_PANEL * DV_PANEL;
     for (size_t x = 0; x < a->ow; x++) {
-        for (size_t c0 = 0; c0 < a->c; c0 += DV_PANEL) {
-            size_t cn = DV_MIN(a->c - c0, (size_t)DV_PANEL);
-            float acc[DV_PANEL] = {0};
-            for (size_t r = 0; r < a->kh; r++) {
-                for (size_t t = 0; t < a->kw; t++) {
-                    size_t col = column(x, t, a->sx, a->dx, a->px, a->iw);
-                    if (col == SIZE_MAX)
-                        continue;
-                    const float *in = a->rows[r] + col * a->c + c0;
-                    const float *w = a->w + (r * a->kw + t) * a->ldw + c0;
-                    for (size_t ch = 0; ch < cn; ch++)
-                        acc[ch] += in[ch] * w[ch];
-                }
-            }
-            for (size_t ch = 0; ch < cn; ch++) {
-                size_t at = x * a->c + c0 + ch;
-                float add = a->ep->add ? a->ep->add[at] : 0.0f;
-                a->out[at] = dv_c_epilogue(a->ep, c0 + ch, acc[ch], add);
-            }
-        }
+        for (size_t c0 = 0; c0 < full; c0 += DV_PANEL)
+            dw_block(a, x, c0, DV_PANEL); /* a constant count becomes vectors */
+        if (full < a->c)
+            dw_block(a, x, full, a->c - full);
     }
 }
 

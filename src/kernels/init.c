@@ -12,7 +12,7 @@ void dv_kernels_c(dv_kernels *k)
 #define DV_KERNEL(name, type) k->name = dv_c_##name;
 #include "kernels/kernels.inc"
 #undef DV_KERNEL
-    k->gemm_mr = 1;
+    k->gemm_mr = 2;
 }
 
 void dv_kernels_init(dv_kernels *k, unsigned cpu)

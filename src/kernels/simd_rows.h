@@ -6,8 +6,38 @@
 
 /* ---- softmax ---- */
 
+/* Rows of a few elements: only the exponentials are vectors, over many rows at once. */
+static void softmax_short(size_t rows, size_t n, const float *in, float *out)
+{
+    const size_t count = rows * n;
+    for (size_t i = 0; i < count; i += n) {
+        float max = in[i];
+        for (size_t j = 1; j < n; j++)
+            max = in[i + j] > max ? in[i + j] : max;
+        for (size_t j = 0; j < n; j++)
+            out[i + j] = in[i + j] - max;
+    }
+    for (size_t i = 0; i < count; i += VW) {
+        vt t = v_tail(DV_MIN(count - i, (size_t)VW));
+        v_store_t(out + i, v_exp(v_load_t(out + i, t)), t);
+    }
+    for (size_t i = 0; i < count; i += n) {
+        float sum = out[i];
+        for (size_t j = 1; j < n; j++)
+            sum += out[i + j];
+        for (size_t j = 0; j < n; j++)
+            out[i + j] /= sum;
+    }
+}
+
 void DV_ISA(softmax_f32)(size_t rows, size_t n, const float *in, float *out)
 {
+    if (n < 8) {
+        const size_t some = 256; /* rows that stay in the first-level cache */
+        for (size_t r = 0; n && r < rows; r += some)
+            softmax_short(DV_MIN(rows - r, some), n, in + r * n, out + r * n);
+        return;
+    }
     size_t full = n / VW * VW;
     vt t = v_tail(n - full);
     const vf lowest = v_set1(-INFINITY);

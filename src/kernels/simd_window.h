@@ -43,118 +43,6 @@ DV_INLINE void window_end(const dv_dw_args *a, vf *acc, const int n, size_t x, s
     }
 }
 
-/* ---- tiles of constant width and stride ---- */
-
-#define TILE_MAX 8
-#define KW_MAX 9
-
-/* n outputs from x on, all whole vectors of channels. */
-DV_INLINE void dw_tile(const dv_dw_args *a, size_t x, const int n, const int kw, const int sx,
-                       const int edge)
-{
-    const size_t full = a->c / VW * VW, pixel = a->c * sizeof(float);
-    const size_t left = x * (size_t)sx - a->px; /* wraps left of column 0 */
-    const int cols = (n - 1) * sx + kw;
-    for (size_t ch = 0; ch < full; ch += VW) {
-        const vf bias = a->ep->bias ? v_load(a->ep->bias + ch) : v_zero();
-        vf acc[TILE_MAX];
-        DV_UNROLL
-        for (int u = 0; u < n; u++)
-            acc[u] = bias;
-        const float *w = a->w + ch;
-        for (size_t r = 0; r < a->kh; r++) {
-            vf tap[KW_MAX];
-            DV_UNROLL
-            for (int t = 0; t < kw; t++, w += a->ldw)
-                tap[t] = v_load(w);
-            /* An integer, since it may lie before the row until its column is tested. One
-             * running address and one load per column: V_KEEP stops the compiler from
-             * keeping all addresses, or reading memory anew for every use. */
-            uintptr_t at = (uintptr_t)(a->rows[r] + ch) + left * pixel;
-            DV_UNROLL
-            for (int j = 0; j < cols; j++, at += pixel) {
-                V_KEEP_INT(at);
-                if (edge && left + (size_t)j >= a->iw)
-                    continue;
-                vf in = v_load((const float *)at);
-                V_KEEP(in);
-                DV_UNROLL
-                for (int t = 0; t < kw; t++)
-                    if (j >= t && (j - t) % sx == 0 && (j - t) / sx < n)
-                        acc[(j - t) / sx] = v_fma(in, tap[t], acc[(j - t) / sx]);
-            }
-        }
-        window_end(a, acc, n, x, ch, 0, v_tail(0));
-    }
-}
-
-/* Outputs lo <= x < hi have all their taps inside the row. */
-DV_INLINE void inner_outputs(const dv_dw_args *a, size_t *lo, size_t *hi)
-{
-    size_t reach = (a->kw - 1) * a->dx + 1;
-    *lo = (a->px + a->sx - 1) / a->sx;
-    *hi = a->iw + a->px < reach ? 0 : (a->iw + a->px - reach) / a->sx + 1;
-}
-
-/* 8, 7, 4, 2 or 1 outputs: 14 = 7 + 7. */
-DV_INLINE size_t tile_step(size_t left)
-{
-    if (left >= 8 && left != 14)
-        return 8;
-    return left >= 7 ? 7 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-}
-
-#define TILES(n, kw, sx, edge)          \
-    switch (n) {                        \
-    case 8:                             \
-        dw_tile(a, x, 8, kw, sx, edge); \
-        break;                          \
-    case 7:                             \
-        dw_tile(a, x, 7, kw, sx, edge); \
-        break;                          \
-    case 4:                             \
-        dw_tile(a, x, 4, kw, sx, edge); \
-        break;                          \
-    case 2:                             \
-        dw_tile(a, x, 2, kw, sx, edge); \
-        break;                          \
-    default:                            \
-        dw_tile(a, x, 1, kw, sx, edge); \
-    }
-
-#define DW_ROW(name, kw, sx)                       \
-    static void name(const dv_dw_args *a)          \
-    {                                              \
-        size_t lo, hi, step;                       \
-        inner_outputs(a, &lo, &hi);                \
-        for (size_t x = 0; x < a->ow; x += step) { \
-            step = tile_step(a->ow - x);           \
-            if (x >= lo && x + step <= hi) {       \
-                TILES(step, kw, sx, 0)             \
-            } else {                               \
-                TILES(step, kw, sx, 1)             \
-            }                                      \
-        }                                          \
-    }
-
-/* Wide kernels: the test of a column is small beside its 5 to 9 multiplications. */
-#define DW_WIDE_ROW(name, kw, sx)                  \
-    static void name(const dv_dw_args *a)          \
-    {                                              \
-        size_t step;                               \
-        for (size_t x = 0; x < a->ow; x += step) { \
-            step = tile_step(a->ow - x);           \
-            TILES(step, kw, sx, 1)                 \
-        }                                          \
-    }
-
-DW_ROW(dw_row_3_1, 3, 1)
-DW_ROW(dw_row_3_2, 3, 2)
-DW_WIDE_ROW(dw_row_5_1, 5, 1)
-DW_WIDE_ROW(dw_row_5_2, 5, 2)
-DW_WIDE_ROW(dw_row_7_1, 7, 1)
-DW_WIDE_ROW(dw_row_9_1, 9, 1)
-
 /* ---- any kernel; also the channels after the last whole vector ---- */
 
 DV_INLINE void dw_any_tile(const dv_dw_args *a, size_t x, const int n, size_t ch, const int vecs,
@@ -210,6 +98,124 @@ static void dw_any(const dv_dw_args *a, size_t ch)
         dw_any_channels(a, x, 1, ch);
 }
 
+/* ---- tiles of constant width and stride ---- */
+
+#define TILE_MAX 8
+#define KW_MAX 9
+
+/* n outputs from x on: all whole vectors of channels, or (tail) those that remain. */
+DV_INLINE void dw_tile(const dv_dw_args *a, size_t x, const int n, const int kw, const int sx,
+                       const int edge, const int tail)
+{
+    const size_t full = a->c / VW * VW, end = tail ? a->c : full, pixel = a->c * sizeof(float);
+    const size_t left = x * (size_t)sx - a->px; /* wraps left of column 0 */
+    const int cols = (n - 1) * sx + kw;
+    const vt tl = v_tail(a->c - full);
+    for (size_t ch = tail ? full : 0; ch < end; ch += VW) {
+        const vf bias = a->ep->bias ? v_load(a->ep->bias + ch) : v_zero();
+        vf acc[TILE_MAX];
+        DV_UNROLL
+        for (int u = 0; u < n; u++)
+            acc[u] = bias;
+        const float *w = a->w + ch;
+        for (size_t r = 0; r < a->kh; r++) {
+            vf tap[KW_MAX];
+            DV_UNROLL
+            for (int t = 0; t < kw; t++, w += a->ldw)
+                tap[t] = v_load(w);
+            /* An integer, since it may lie before the row until its column is tested. One
+             * running address and one load per column: V_KEEP stops the compiler from
+             * keeping all addresses, or reading memory anew for every use. */
+            uintptr_t at = (uintptr_t)(a->rows[r] + ch) + left * pixel;
+            DV_UNROLL
+            for (int j = 0; j < cols; j++, at += pixel) {
+                V_KEEP_INT(at);
+                if (edge && left + (size_t)j >= a->iw)
+                    continue;
+                vf in = tail ? v_load_t((const float *)at, tl) : v_load((const float *)at);
+                V_KEEP(in);
+                DV_UNROLL
+                for (int t = 0; t < kw; t++)
+                    if (j >= t && (j - t) % sx == 0 && (j - t) / sx < n)
+                        acc[(j - t) / sx] = v_fma(in, tap[t], acc[(j - t) / sx]);
+            }
+        }
+        window_end(a, acc, n, x, ch, tail, tl);
+    }
+}
+
+/* Outputs lo <= x < hi have all their taps inside the row. */
+DV_INLINE void inner_outputs(const dv_dw_args *a, size_t *lo, size_t *hi)
+{
+    size_t reach = (a->kw - 1) * a->dx + 1;
+    *lo = (a->px + a->sx - 1) / a->sx;
+    *hi = a->iw + a->px < reach ? 0 : (a->iw + a->px - reach) / a->sx + 1;
+}
+
+/* 8, 7, 4, 2 or 1 outputs: 14 = 7 + 7. */
+DV_INLINE size_t tile_step(size_t left)
+{
+    if (left >= 8 && left != 14)
+        return 8;
+    return left >= 7 ? 7 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
+#define TILES(n, kw, sx, edge, tail)          \
+    switch (n) {                              \
+    case 8:                                   \
+        dw_tile(a, x, 8, kw, sx, edge, tail); \
+        break;                                \
+    case 7:                                   \
+        dw_tile(a, x, 7, kw, sx, edge, tail); \
+        break;                                \
+    case 4:                                   \
+        dw_tile(a, x, 4, kw, sx, edge, tail); \
+        break;                                \
+    case 2:                                   \
+        dw_tile(a, x, 2, kw, sx, edge, tail); \
+        break;                                \
+    default:                                  \
+        dw_tile(a, x, 1, kw, sx, edge, tail); \
+    }
+
+#define DW_ROW(name, kw, sx)                       \
+    static void name(const dv_dw_args *a)          \
+    {                                              \
+        size_t lo, hi, step;                       \
+        inner_outputs(a, &lo, &hi);                \
+        for (size_t x = 0; x < a->ow; x += step) { \
+            step = tile_step(a->ow - x);           \
+            if (x >= lo && x + step <= hi) {       \
+                TILES(step, kw, sx, 0, 0)          \
+            } else {                               \
+                TILES(step, kw, sx, 1, 0)          \
+            }                                      \
+            if (a->c % VW) {                       \
+                TILES(step, kw, sx, 1, 1)          \
+            }                                      \
+        }                                          \
+    }
+
+/* Wide kernels: the test of a column is small beside its 5 to 9 multiplications. */
+#define DW_WIDE_ROW(name, kw, sx)                  \
+    static void name(const dv_dw_args *a)          \
+    {                                              \
+        size_t step;                               \
+        for (size_t x = 0; x < a->ow; x += step) { \
+            step = tile_step(a->ow - x);           \
+            TILES(step, kw, sx, 1, 0)              \
+        }                                          \
+        if (a->c % VW)                             \
+            dw_any(a, a->c / VW * VW);             \
+    }
+
+DW_ROW(dw_row_3_1, 3, 1)
+DW_ROW(dw_row_3_2, 3, 2)
+DW_WIDE_ROW(dw_row_5_1, 5, 1)
+DW_WIDE_ROW(dw_row_5_2, 5, 2)
+DW_WIDE_ROW(dw_row_7_1, 7, 1)
+DW_WIDE_ROW(dw_row_9_1, 9, 1)
+
 void DV_ISA(dw_f32)(const dv_dw_args *a)
 {
     static const struct {
@@ -221,8 +227,6 @@ void DV_ISA(dw_f32)(const dv_dw_args *a)
         for (size_t i = 0; i < DV_COUNT(special); i++)
             if (special[i].kw == a->kw && special[i].sx == a->sx) {
                 special[i].row(a);
-                if (a->c % VW)
-                    dw_any(a, a->c / VW * VW);
                 return;
             }
     dw_any(a, 0);

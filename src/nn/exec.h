@@ -50,6 +50,7 @@ typedef struct dv_exec {
     size_t zeros_count; /* floats of zeros at `zeros`, for padding */
     float *zeros;
     bool shaped;
+    const dv_step *bypass; /* the leading Transpose that dv_exec_input_nhwc made needless */
     uint64_t *step_ns;  /* NULL, or where dv_exec_run adds the time of each step */
 } dv_exec;
 
@@ -78,6 +79,10 @@ dmv_status dv_exec_shape(dv_exec *x, const int64_t *const *dims, dv_err *e);
 void dv_exec_run(dv_exec *x);
 /* Data of graph input i to be filled in before a run, of output i after it. */
 float *dv_exec_input(dv_exec *x, size_t i);
+/* The same for a picture input [N, C, H, W] that the net turns into N, H, W, C first: a place
+ * for the data in that order, so that the turn is saved; NULL if the net does not begin so.
+ * Must be filled in before every run, and holds until the next call of either function. */
+float *dv_exec_input_nhwc(dv_exec *x, size_t i);
 const dv_value *dv_exec_output(const dv_exec *x, size_t i);
 /* Runs shape only for every step and reports dims, so that passes can use them:
  * afterwards x->v[t] has dims for every tensor. No arena is made. */

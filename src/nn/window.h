@@ -25,7 +25,7 @@ static inline void dv_window_clip(int64_t o, int64_t s, int64_t d, int64_t befor
     if (base + (k - 1) * d >= in)
         b = in - base > 0 ? (in - base + d - 1) / d : 0;
     *first = a < k ? a : k;
-    *end = b < a ? a : b;
+    *end = b < *first ? *first : b;
 }
 
 #endif

@@ -33,12 +33,12 @@ static inline float test_uniform(uint32_t *state, float lo, float hi)
     return lo + (hi - lo) * (float)(test_random(state) >> 8) / 16777216.0f;
 }
 
-#define assert_near(a, b, tol)                                                                     \
-    do {                                                                                           \
-        const double a_ = (a), b_ = (b);                                                           \
-        if (!(fabs(a_ - b_) <= (tol))) {                                                           \
-            fail_msg("%s = %.9g, expected %.9g +- %g", #a, a_, b_, (double)(tol));                 \
-        }                                                                                          \
+#define assert_near(a, b, tol)                                                     \
+    do {                                                                           \
+        const double a_ = (a), b_ = (b);                                           \
+        if (!(fabs(a_ - b_) <= (tol))) {                                           \
+            fail_msg("%s = %.9g, expected %.9g +- %g", #a, a_, b_, (double)(tol)); \
+        }                                                                          \
     } while (0)
 
 /* An exact-size heap block, so that a sanitizer sees one byte too many. */

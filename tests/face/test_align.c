@@ -198,6 +198,7 @@ static void landmark_crops(void **state)
 {
     const dmv_image img = {.width = 100, .height = 50};
     const float box[4] = {10, 10, 20, 20}, out[4] = {200, 10, 20, 20}, bad[4] = {NAN, 0, 9, 9};
+    const float wide[4] = {20, 20, 40, 10};
     const float huge[4] = {-1e30f, -1e30f, 3e30f, 3e30f};
     float c[4];
     (void)state;
@@ -211,11 +212,29 @@ static void landmark_crops(void **state)
     assert_true(dv_landmark_crop(&img, box, 3, c)); /* -10..50, clipped */
     assert_near(c[0], 0, 0);
     assert_near(c[2], 50, 0);
+    assert_true(dv_landmark_crop(&img, wide, 1, c)); /* a square of 40 */
+    assert_near(c[0], 20, 0);
+    assert_near(c[1], 5, 0);
+    assert_near(c[2], 40, 0);
+    assert_near(c[3], 40, 0);
     assert_false(dv_landmark_crop(&img, out, 1, c));
     assert_false(dv_landmark_crop(&img, bad, 1, c));
     if (dv_landmark_crop(&img, huge, 1, c)) {
         assert_true(c[0] >= 0 && c[0] + c[2] <= 100 && c[1] >= 0 && c[1] + c[3] <= 50);
     }
+}
+
+static void landmark_bounds(void **state)
+{
+    float box[4];
+    (void)state;
+    dv_landmark_bounds(dv_template_112, 5, box);
+    assert_near(box[0], 38.2946, 1e-4);
+    assert_near(box[1], 51.5014, 1e-4);
+    assert_near(box[2], 73.5318 - 38.2946, 1e-4);
+    assert_near(box[3], 92.3655 - 51.5014, 1e-4);
+    dv_landmark_bounds(dv_template_112, 1, box);
+    assert_near(box[2], 0, 0);
 }
 
 /* ---- quality ---- */
@@ -388,6 +407,7 @@ int main(void)
         cmocka_unit_test(warp_shrinks_by_averaging),
         cmocka_unit_test(points_68_to_5),
         cmocka_unit_test(landmark_crops),
+        cmocka_unit_test(landmark_bounds),
         cmocka_unit_test(quality_sharpness),
         cmocka_unit_test(quality_exposure),
         cmocka_unit_test(quality_pose_and_size),

@@ -125,8 +125,8 @@ static built detector(dmv_context *ctx, int64_t w, int64_t h, const char *decode
         }
     }
     assert_true(!decoder || dv_meta_set_text(&m, "decoder", decoder));
-    assert_true(dv_meta_set_text(&m, "kind", "detector") &&
-                dv_meta_set_text(&m, "color", "bgr") && dv_meta_set_floats(&m, "scale", &scale, 1));
+    assert_true(dv_meta_set_text(&m, "kind", "detector") && dv_meta_set_text(&m, "color", "bgr") &&
+                dv_meta_set_floats(&m, "scale", &scale, 1));
     return finish(ctx, &g, in, out, n, &m);
 }
 
@@ -305,7 +305,8 @@ static void odd_pictures(void **state)
     (void)state;
     dmv_pipeline_options_init(&o);
     o.scales = 4;
-    dmv_pipeline *p[2] = {pipeline(ctx, &any, NULL, NULL, &o), pipeline(ctx, &fixed, NULL, NULL, &o)};
+    dmv_pipeline *p[2] = {pipeline(ctx, &any, NULL, NULL, &o),
+                          pipeline(ctx, &fixed, NULL, NULL, &o)};
     for (size_t i = 0; i < DV_COUNT(sizes); i++) {
         for (int f = 0; f < 4; f++) {
             dmv_image img;
@@ -467,18 +468,42 @@ static void refuses(void **state)
     for (int i = 0; i < 12; i++) {
         dmv_pipeline_options_init(&o);
         switch (i) {
-        case 0: o.struct_size = 0; break;
-        case 1: o.score_threshold = NAN; break;
-        case 2: o.score_threshold = -0.1f; break;
-        case 3: o.score_threshold = 1.1f; break;
-        case 4: o.nms_iou = NAN; break;
-        case 5: o.nms_iou = 2; break;
-        case 6: o.max_side = 31; break;
-        case 7: o.max_side = 100000; break;
-        case 8: o.scales = 0; break;
-        case 9: o.scales = 6; break;
-        case 10: o.scales = -1; break;
-        default: o.nms_iou = -1; break;
+        case 0:
+            o.struct_size = 0;
+            break;
+        case 1:
+            o.score_threshold = NAN;
+            break;
+        case 2:
+            o.score_threshold = -0.1f;
+            break;
+        case 3:
+            o.score_threshold = 1.1f;
+            break;
+        case 4:
+            o.nms_iou = NAN;
+            break;
+        case 5:
+            o.nms_iou = 2;
+            break;
+        case 6:
+            o.max_side = 31;
+            break;
+        case 7:
+            o.max_side = 100000;
+            break;
+        case 8:
+            o.scales = 0;
+            break;
+        case 9:
+            o.scales = 6;
+            break;
+        case 10:
+            o.scales = -1;
+            break;
+        default:
+            o.nms_iou = -1;
+            break;
         }
         assert_int_equal(dmv_pipeline_open(ctx, d.model, NULL, NULL, &o, &p), DMV_ERR_ARGUMENT);
         assert_null(p);
@@ -595,10 +620,14 @@ static void survives_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(detects_at_every_size), cmocka_unit_test(tiles_find_small_ones),
-        cmocka_unit_test(odd_pictures),          cmocka_unit_test(landmark_net),
-        cmocka_unit_test(embeds),                cmocka_unit_test(refuses),
-        cmocka_unit_test(frames_do_not_allocate), cmocka_unit_test(survives_without_memory),
+        cmocka_unit_test(detects_at_every_size),
+        cmocka_unit_test(tiles_find_small_ones),
+        cmocka_unit_test(odd_pictures),
+        cmocka_unit_test(landmark_net),
+        cmocka_unit_test(embeds),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(frames_do_not_allocate),
+        cmocka_unit_test(survives_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,15 +19,34 @@ static void image_checks(void **state)
     for (int i = 0; i < 9; i++) {
         dmv_image bad = ok;
         switch (i) {
-        case 0: bad.pixels = NULL; break;
-        case 1: bad.width = 0; break;
-        case 2: bad.height = -1; break;
-        case 3: bad.width = 32768; bad.stride = 1u << 20; break;
-        case 4: bad.height = 32768; break;
-        case 5: bad.stride = 5; break;
-        case 6: bad.format = (dmv_pixel_format)4; break;
-        case 7: bad.format = (dmv_pixel_format)-1; break;
-        default: bad.format = DMV_PIXEL_RGBA8; break;
+        case 0:
+            bad.pixels = NULL;
+            break;
+        case 1:
+            bad.width = 0;
+            break;
+        case 2:
+            bad.height = -1;
+            break;
+        case 3:
+            bad.width = 32768;
+            bad.stride = 1u << 20;
+            break;
+        case 4:
+            bad.height = 32768;
+            break;
+        case 5:
+            bad.stride = 5;
+            break;
+        case 6:
+            bad.format = (dmv_pixel_format)4;
+            break;
+        case 7:
+            bad.format = (dmv_pixel_format)-1;
+            break;
+        default:
+            bad.format = DMV_PIXEL_RGBA8;
+            break;
         }
         e.msg[0] = 0;
         assert_int_equal(dv_image_check(&bad, &e), DMV_ERR_ARGUMENT);
@@ -46,8 +65,9 @@ static int at(const dmv_image *img, int x, int y, int c)
     static const int offset[4][3] = {{0, 1, 2}, {2, 1, 0}, {0, 0, 0}, {0, 1, 2}};
     x = DV_MAX(DV_MIN(x, img->width - 1), 0);
     y = DV_MAX(DV_MIN(y, img->height - 1), 0);
-    return img->pixels[(size_t)y * img->stride + (size_t)x * (size_t)dv_image_channels(img->format) +
-                       (size_t)offset[img->format][c]];
+    return img
+        ->pixels[(size_t)y * img->stride + (size_t)x * (size_t)dv_image_channels(img->format) +
+                 (size_t)offset[img->format][c]];
 }
 
 /* Mean of the fx x fy block j, i of blocks that start at ox, oy. */
@@ -102,9 +122,9 @@ static void compare(const dmv_image *img, float x, float y, float w, float h, in
 
 static void resize_against_plain(void **state)
 {
-    static const int sizes[][4] = {{7, 5, 7, 5},    {1, 1, 9, 4},      {300, 200, 150, 100},
+    static const int sizes[][4] = {{7, 5, 7, 5},     {1, 1, 9, 4},       {300, 200, 150, 100},
                                    {33, 47, 64, 96}, {401, 77, 100, 13}, {640, 9, 131, 1},
-                                   {2, 700, 5, 3},  {500, 3, 2, 2},   {129, 130, 257, 129}};
+                                   {2, 700, 5, 3},   {500, 3, 2, 2},     {129, 130, 257, 129}};
     uint32_t seed = 7;
     (void)state;
     for (size_t f = 0; f < DV_COUNT(formats); f++) {
@@ -195,8 +215,8 @@ static void preprocessing(void **state)
     static const struct {
         const char *color;
         int channels, order[3];
-    } cases[] = {{"rgb", 3, {0, 1, 2}}, {"bgr", 3, {2, 1, 0}}, {"gray", 1, {0}},
-                 {NULL, 3, {0, 1, 2}}};
+    } cases[] = {
+        {"rgb", 3, {0, 1, 2}}, {"bgr", 3, {2, 1, 0}}, {"gray", 1, {0}}, {NULL, 3, {0, 1, 2}}};
     enum { W = 300, H = 3 };
     static uint8_t rgb[H][W * 3 + 7];
     static float out[3 * W * H + 1];
@@ -222,9 +242,8 @@ static void preprocessing(void **state)
             for (int x = 0; x < W; x++) {
                 const uint8_t *s = rgb[y] + 3 * x;
                 for (int c = 0; c < ch; c++) {
-                    const double v =
-                        ch == 3 ? s[cases[i / 2].order[c]]
-                                : 0.299 * s[0] + 0.587 * s[1] + 0.114 * s[2];
+                    const double v = ch == 3 ? s[cases[i / 2].order[c]]
+                                             : 0.299 * s[0] + 0.587 * s[1] + 0.114 * s[2];
                     const float got = nchw ? out[(c * H + y) * W + x] : out[(y * W + x) * ch + c];
                     assert_near(got, (v - 127.5) / 128, 1e-5);
                 }

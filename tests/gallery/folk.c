@@ -50,9 +50,9 @@ int folk_teardown(void **state)
 
 const char *folk_path(void **state, const char *name)
 {
-    static char buf[8][512];
+    static char buf[64][512];
     static unsigned next;
-    char *p = buf[next++ % 8];
+    char *p = buf[next++ % 64];
     snprintf(p, 512, "%s/%s", (const char *)*state, name);
     return p;
 }

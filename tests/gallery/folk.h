@@ -24,7 +24,7 @@ extern const dv_gallery_model folk_model, folk_other;
 int folk_setup(void **state);
 int folk_teardown(void **state);
 void folk_clear(const char *folder); /* removes the files in it */
-/* "FOLDER/NAME" in one of 8 buffers used in turn. */
+/* "FOLDER/NAME" in one of 64 buffers used in turn. */
 const char *folk_path(void **state, const char *name);
 
 uint64_t folk_random(uint64_t *seed); /* splitmix64 */

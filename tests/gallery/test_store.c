@@ -196,7 +196,9 @@ static void names_refused(void **state)
         {"", "empty"},
         {" Anna", "begins with a space"},
         {"Anna ", "ends with a space"},
-        {"\xc2\xa0" "Anna", "begins with a space"},
+        {"\xc2\xa0"
+         "Anna",
+         "begins with a space"},
         {"Anna\xe3\x80\x80", "ends with a space"},
         {"An\nna", "U+000A"},
         {"An\x7fna", "U+007F"},
@@ -404,8 +406,8 @@ static void other_schemas(void **state)
         {"PRAGMA user_version=2; DROP TABLE template", DMV_ERR_VERSION, "update domovoi"},
         {"PRAGMA user_version=0", DMV_ERR_FORMAT, "schema 1"},
         {"CREATE TABLE extra(x)", DMV_ERR_FORMAT, "schema 1"},
-        {"CREATE TRIGGER k AFTER INSERT ON subject BEGIN DELETE FROM template; END",
-         DMV_ERR_FORMAT, "schema 1"},
+        {"CREATE TRIGGER k AFTER INSERT ON subject BEGIN DELETE FROM template; END", DMV_ERR_FORMAT,
+         "schema 1"},
         {"ALTER TABLE subject ADD COLUMN x", DMV_ERR_FORMAT, "schema 1"},
         {"DROP INDEX template_subject", DMV_ERR_FORMAT, "schema 1"},
         {"DELETE FROM gallery", DMV_ERR_FORMAT, "record of its model"},
@@ -508,43 +510,66 @@ static void removes(void **state)
     dv_gallery_close(&g);
 }
 
-/* Adding and removing for a while moves rows between pages; no copy may stay behind. */
+/* Adding and removing for a while moves rows between pages; no copy may stay behind. Short
+ * rows are the hard case: with this seed, secure_delete without VACUUM leaves a trace. */
+static void short_vector(uint64_t seed, float v[8])
+{
+    double sum = 0;
+    uint64_t s = seed * 7919 + 1;
+    for (size_t i = 0; i < 8; i++) {
+        v[i] = (float)((double)(folk_random(&s) >> 11) / 4503599627370496.0 - 1);
+        sum += (double)v[i] * v[i];
+    }
+    for (size_t i = 0; i < 8; i++)
+        v[i] = (float)(v[i] / sqrt(sum));
+}
+
 static void no_traces_after_churn(void **state)
 {
-    enum { PEOPLE = 60 };
+    enum { PEOPLE = 150, ROUNDS = 700 };
+    static uint8_t crop[3000];
+    const char *path = folk_path(state, "g.db");
+    const dv_gallery_model model = {"abc", "short", 8};
     bool there[PEOPLE] = {false};
-    uint64_t seed = 42;
-    dv_gallery *g = folk_open(folk_path(state, "g.db"));
+    uint64_t seed = 25;
+    dv_gallery *g = NULL;
     dv_err e = {0};
     char name[32];
-    for (int round = 0; round < 200; round++) {
+    float v[4][8];
+    folk_ok(dv_gallery_open(path, true, &model, &g, &e), &e);
+    for (int round = 0; round < ROUNDS; round++) {
         size_t i = folk_random(&seed) % PEOPLE;
-        snprintf(name, sizeof name, "Person%zu", i);
-        if (there[i])
+        snprintf(name, sizeof name, "P%zu", i);
+        if (there[i]) {
             folk_ok(dv_gallery_remove(g, name, &e), &e);
-        else
-            folk_ok(folk_add(g, name, 1000 + 4 * i, 1 + i % 4, &e), &e);
+        } else {
+            dv_template t[4] = {0};
+            for (size_t k = 0; k < 4; k++) {
+                short_vector(1000 + 4 * i + k, v[k]);
+                t[k].vector = v[k];
+                if (folk_random(&seed) % 3 == 0) {
+                    t[k].crop = crop;
+                    t[k].crop_size = 1 + folk_random(&seed) % 2999;
+                }
+            }
+            folk_ok(dv_gallery_add(g, name, t, 1 + i % 4, NULL, &e), &e);
+        }
         there[i] = !there[i];
     }
+    folk_ok(dv_gallery_verify(g, &e), &e);
+    dv_gallery_close(&g); /* folds in what was added since the last removal */
+    size_t size, kept = 0, gone = 0;
+    uint8_t *p = folk_get(path, &size);
     for (size_t i = 0; i < PEOPLE; i++) {
-        snprintf(name, sizeof name, "Person%zu", i);
-        if (there[i] && i % 3)
-            folk_ok(dv_gallery_remove(g, name, &e), &e);
-        there[i] = there[i] && i % 3 == 0;
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < PEOPLE; i++) {
-        float v[FOLK_DIM];
-        kept += there[i];
         for (size_t k = 0; k < 1 + i % 4; k++) {
-            folk_vector(1000 + 4 * i + k, v);
-            for (size_t part = 0; part < FOLK_DIM; part += 16)
-                assert_int_equal(folk_on_disk(*state, v + part, 32), there[i]);
+            short_vector(1000 + 4 * i + k, v[0]);
+            bool found = memmem(p, size, v[0], 16) || memmem(p, size, v[0] + 4, 16);
+            assert_int_equal(found, there[i]);
+            *(there[i] ? &kept : &gone) += 1;
         }
     }
-    assert_true(kept > 3);
-    folk_ok(dv_gallery_verify(g, &e), &e);
-    dv_gallery_close(&g);
+    free(p);
+    assert_true(kept > 20 && gone > 20);
 }
 
 /* While somebody reads, the WAL cannot be emptied: the removal stands, and says so. */
@@ -581,12 +606,23 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, folk_setup, folk_teardown)
-        T(opens),           T(odd_names),         T(file_modes),
-        T(adds_and_reads),  T(every_field),       T(no_writing_while_reading),
-        T(names_refused),   T(vectors_checked),   T(normalised),
-        T(renames),         T(mismatch),          T(foreign_files),
-        T(other_schemas),   T(changed_rows),      T(removes),
-        T(no_traces_after_churn), T(removal_beside_a_reader),
+        T(opens),
+        T(odd_names),
+        T(file_modes),
+        T(adds_and_reads),
+        T(every_field),
+        T(no_writing_while_reading),
+        T(names_refused),
+        T(vectors_checked),
+        T(normalised),
+        T(renames),
+        T(mismatch),
+        T(foreign_files),
+        T(other_schemas),
+        T(changed_rows),
+        T(removes),
+        T(no_traces_after_churn),
+        T(removal_beside_a_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,8 +34,8 @@ static int by_hash(const void *a, const void *b)
 
 static bool equal_consts(const dv_gtensor *a, const dv_gtensor *b)
 {
-    return a->dtype == b->dtype && a->pack == b->pack && a->rank == b->rank &&
-           a->size == b->size && !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof(*a->dims)) &&
+    return a->dtype == b->dtype && a->pack == b->pack && a->rank == b->rank && a->size == b->size &&
+           !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof(*a->dims)) &&
            !memcmp(a->data, b->data, a->size);
 }
 

@@ -35,17 +35,14 @@ static bool build_single(dv_rw *r, int32_t n, dv_graph *one)
         out[i] = dv_graph_add_tensor(one, NULL, r->g->tensors[node->out[i]].dtype, 0, NULL);
         ok = out[i] >= 0;
     }
-    int32_t copy = ok ? dv_graph_add_node(one, node->op, node->name, node->n_in, in, node->n_out,
-                                          out)
-                      : -1;
+    int32_t copy =
+        ok ? dv_graph_add_node(one, node->op, node->name, node->n_in, in, node->n_out, out) : -1;
     for (int i = 0; copy >= 0 && i < node->n_attr; i++) {
         const dv_attr *a = &node->attr[i];
-        ok = ok && (a->is_float
-                        ? dv_node_set_floats(&one->nodes[copy], a->key, a->v.f, a->n)
-                        : dv_node_set_ints(&one->nodes[copy], a->key, a->v.i, a->n));
+        ok = ok && (a->is_float ? dv_node_set_floats(&one->nodes[copy], a->key, a->v.f, a->n)
+                                : dv_node_set_ints(&one->nodes[copy], a->key, a->v.i, a->n));
     }
-    return ok && copy >= 0 &&
-           dv_graph_set_io(one, &dummy, 1, out, (size_t)node->n_out);
+    return ok && copy >= 0 && dv_graph_set_io(one, &dummy, 1, out, (size_t)node->n_out);
 }
 
 /* Runs it; constants for its outputs in c[]. An op that cannot run leaves the node alone. */
@@ -55,10 +52,14 @@ static bool run_single(dv_rw *r, int32_t n, const dv_graph *one, int32_t *c)
     const int64_t *dims = &unit;
     dv_exec *x = NULL;
     dv_err local;
-    bool done = dv_exec_open(one, &r->kernels, NULL, &x, &local) == DMV_OK &&
-                dv_exec_shape(x, &dims, &local) == DMV_OK;
+    dmv_status st = dv_exec_open(one, &r->kernels, NULL, &x, &local);
+    if (st == DMV_OK)
+        st = dv_exec_shape(x, &dims, &local);
+    bool done = st == DMV_OK;
     if (done)
         dv_exec_run(x);
+    else if (st == DMV_ERR_MEMORY)
+        dv_rw_nomem(r);
     int n_out = dv_rw_node(r, n)->n_out;
     for (int i = 0; done && i < n_out; i++) {
         const dv_value *v = dv_exec_output(x, (size_t)i);

@@ -51,7 +51,7 @@ static bool prelu(dv_rw *r, int32_t n)
     if (!slope)
         return dv_rw_nomem(r);
     int32_t t = -1;
-    if (dv_rw_channels(r, dv_rw_in(r, n, 1), d->rank, (size_t)c, slope))
+    if (dv_rw_channels(r, dv_rw_in(r, n, 1), d->rank, d->rank - 1, (size_t)c, slope))
         t = dv_rw_const(r, r->g->tensors[dv_rw_in(r, n, 1)].name, 1, &c, slope);
     dv_free(slope);
     if (t < 0)

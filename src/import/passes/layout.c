@@ -142,6 +142,21 @@ static int32_t untransposed(dv_rw *r, int32_t c, const perm *q)
 
 /* ---- nodes with several inputs: Binary, Concat ---- */
 
+/* A Transpose of t by q (or by its inverse) moves axes of size 1 only: it costs nothing. */
+static bool is_free(const dv_rw *r, int32_t t, const perm *q)
+{
+    const dv_dims *d = dv_rw_dims(r, t);
+    int prev = -1;
+    for (int i = 0; i < q->rank && d->rank == q->rank; i++) {
+        if (d->d[q->p[i]] == 1)
+            continue;
+        if (q->p[i] < prev)
+            return false;
+        prev = q->p[i];
+    }
+    return d->rank == q->rank;
+}
+
 /* How many Transposes fewer there are if n works on x, where `others` inputs get an inverse
  * one. */
 static int gain(const dv_rw *r, int32_t n, const perm *q, int others)
@@ -155,7 +170,7 @@ static int gain(const dv_rw *r, int32_t n, const perm *q, int others)
         bool seen = false;
         for (int k = 0; k < i; k++)
             seen = seen || node->in[k] == node->in[i];
-        if (!seen && made_by(r, node->in[i], &own, &x) && same_perm(&own, q) &&
+        if (!seen && made_by(r, node->in[i], &own, &x) && same_perm(&own, q) && !is_free(r, x, q) &&
             r->t[node->in[i]].uses == 1)
             won++;
     }
@@ -170,22 +185,27 @@ static int gain(const dv_rw *r, int32_t n, const perm *q, int others)
     return rest > 0 ? won - 1 : won;
 }
 
-static bool sink_many(dv_rw *r, int32_t n, bool broadcasts)
+static bool sink_many(dv_rw *r, int32_t n, bool broadcasts, perm *chosen)
 {
     const dv_node *node = dv_rw_node(r, n);
     perm q = {0}, own;
     int others = 0, have = 0;
+    bool only_free = true;
     int32_t x;
     if (!dv_rw_is_f32(r, dv_rw_out(r, n)) || node->n_in > DV_MAX_IO)
         return false;
     for (int i = 0; i < node->n_in; i++)
         if (made_by(r, node->in[i], &own, &x)) {
-            if (!have || own.rank > q.rank)
+            bool costs = !is_free(r, x, &own);
+            if (!have || own.rank > q.rank || (only_free && costs)) {
                 q = own;
+                only_free = !costs;
+            }
             have++;
         }
     if (!have || dv_rw_dims(r, dv_rw_out(r, n))->rank != q.rank)
         return false;
+    perm inv = inverse(&q);
     for (int i = 0; i < node->n_in; i++) {
         int32_t t = node->in[i];
         if (made_by(r, t, &own, &x) && same_perm(&own, &q))
@@ -195,14 +215,13 @@ static bool sink_many(dv_rw *r, int32_t n, bool broadcasts)
             if (r->g->tensors[t].rank > q.rank || (!broadcasts && r->g->tensors[t].rank != q.rank))
                 return false;
         } else {
-            if (dv_rw_dims(r, t)->rank != q.rank)
+            if (dv_rw_dims(r, t)->rank != q.rank || only_free)
                 return false;
-            others++;
+            others += !is_free(r, t, &inv);
         }
     }
     if (others > 0 && gain(r, n, &q, others) <= 0)
         return false;
-    perm inv = inverse(&q);
     for (int i = 0; dv_rw_ok(r) && i < dv_rw_node(r, n)->n_in; i++) {
         int32_t t = dv_rw_in(r, n, i);
         size_t count;
@@ -213,6 +232,7 @@ static bool sink_many(dv_rw *r, int32_t n, bool broadcasts)
         else
             dv_rw_set_in(r, n, i, dv_rw_transpose(r, t, inv.p, NULL));
     }
+    *chosen = q;
     return dv_rw_ok(r) && transpose_outputs(r, n, &q);
 }
 
@@ -394,8 +414,7 @@ static bool sink_reshape(dv_rw *r, int32_t n, int32_t x, const perm *q)
         }
     for (int i = 0; i < dz->rank; i++)
         mid.d[after.p[i]] = dz->d[i];
-    if (!dv_rw_reshape_attr(dx, &mid, shape) ||
-        !dv_rw_set_ints(r, n, DV_A_SHAPE, shape, mid.rank))
+    if (!dv_rw_reshape_attr(dx, &mid, shape) || !dv_rw_set_ints(r, n, DV_A_SHAPE, shape, mid.rank))
         return false;
     return sink(r, n, x, &after);
 }
@@ -565,8 +584,8 @@ static bool compose(dv_rw *r, int32_t n)
         v[i] = inner.p[outer.p[i]];
         identity = identity && v[i] == i;
     }
-    if (!identity || (dv_rw_is_output(r, dv_rw_out(r, n)) &&
-                      (r->t[x].from < 0 || dv_rw_is_output(r, x)))) {
+    if (!identity ||
+        (dv_rw_is_output(r, dv_rw_out(r, n)) && (r->t[x].from < 0 || dv_rw_is_output(r, x)))) {
         if (!dv_rw_set_ints(r, n, DV_A_PERM, v, outer.rank))
             return false;
         dv_rw_set_in(r, n, 0, x);
@@ -585,17 +604,10 @@ static bool layout_node(dv_rw *r, int32_t n)
     case DV_OP_TRANSPOSE:
         return compose(r, n);
     case DV_OP_BINARY:
-        return sink_many(r, n, true) || sink_views(r, n);
+        return sink_many(r, n, true, &q) || sink_views(r, n);
     case DV_OP_CONCAT: {
         int axis = dv_rw_axis(r, n, dv_rw_dims(r, dv_rw_out(r, n))->rank, 0);
-        perm own;
-        int32_t first = -1;
-        for (int i = 0; i < node->n_in && first < 0; i++)
-            if (made_by(r, node->in[i], &own, &x))
-                first = i;
-        if (axis < 0 || first < 0 || !sink_many(r, n, false))
-            return false;
-        return dv_rw_set_int(r, n, DV_A_AXIS, own.p[axis]);
+        return axis >= 0 && sink_many(r, n, false, &q) && dv_rw_set_int(r, n, DV_A_AXIS, q.p[axis]);
     }
     case DV_OP_MATMUL:
         return absorb_swap(r, n);

@@ -45,7 +45,7 @@ static void keep_dims(dv_rw *r)
 
 dmv_status dv_import_optimise(dv_graph *g, dv_import_report *report, dv_err *e)
 {
-    static const pass_fn simplest[] = {dv_pass_fold,    dv_pass_simplify, dv_pass_cse,
+    static const pass_fn simplest[] = {dv_pass_fold,    dv_pass_simplify,  dv_pass_cse,
                                        dv_pass_shuffle, dv_pass_recognise, dv_pass_layout,
                                        dv_pass_weights};
     static const pass_fn fused[] = {dv_pass_fuse, dv_pass_se, dv_pass_simplify, dv_pass_layout,

@@ -99,18 +99,17 @@ bool dv_rw_scalar(const dv_rw *r, int32_t t, float *v);
 const float *dv_rw_floats(const dv_rw *r, int32_t t, size_t *count);
 /* Constant int64 values, NULL if t is not that. */
 const int64_t *dv_rw_i64(const dv_rw *r, int32_t t, size_t *count);
-/* A constant that varies along the last of `rank` axes only, with 1 or c values: copied to
- * out[c] (repeated if it is 1). Its own rank must not exceed `rank`. */
-bool dv_rw_channels(const dv_rw *r, int32_t t, int rank, size_t c, float *out);
+/* A constant that, broadcast to `rank` axes, varies along `axis` only, with 1 or c values: copied
+ * to out[c] (repeated if it is 1). Its own rank must not exceed `rank`. */
+bool dv_rw_channels(const dv_rw *r, int32_t t, int rank, int axis, size_t c, float *out);
 
 /* Edits. New tensors and nodes: a number, or -1 after a failure. */
 int32_t dv_rw_tensor(dv_rw *r, const dv_dims *d);
-int32_t dv_rw_const(dv_rw *r, const char *name, int rank, const int64_t *dims,
-                    const float *data);
+int32_t dv_rw_const(dv_rw *r, const char *name, int rank, const int64_t *dims, const float *data);
 int32_t dv_rw_int_const(dv_rw *r, int rank, const int64_t *dims, const int64_t *data);
 /* out: a tensor without a maker, or -1 to make one of `dims`. Returns the node. */
-int32_t dv_rw_add(dv_rw *r, uint16_t op, const char *name, int n_in, const int32_t *in,
-                  int32_t out, const dv_dims *dims);
+int32_t dv_rw_add(dv_rw *r, uint16_t op, const char *name, int n_in, const int32_t *in, int32_t out,
+                  const dv_dims *dims);
 /* Input i of n becomes t (the input list grows as needed; -1 leaves the input out). */
 void dv_rw_set_in(dv_rw *r, int32_t n, int i, int32_t t);
 void dv_rw_trim_in(dv_rw *r, int32_t n, int count);

@@ -254,8 +254,7 @@ static bool shifted_clip(const dv_rw *r, int32_t t, int32_t *x, float *shift, fl
     if (n < 0 || dv_node_float(dv_rw_node(r, n), DV_A_P, 0) != 0)
         return false;
     *top = dv_node_float(dv_rw_node(r, n), DV_A_Q, 0);
-    return *top > 0 && *top < 1e30F &&
-           with_scalar(r, dv_rw_in(r, n, 0), DV_BIN_ADD, x, shift);
+    return *top > 0 && *top < 1e30F && with_scalar(r, dv_rw_in(r, n, 0), DV_BIN_ADD, x, shift);
 }
 
 static bool products(dv_rw *r, int32_t n)

@@ -148,18 +148,18 @@ bool dv_rw_scalar(const dv_rw *r, int32_t t, float *v)
     return true;
 }
 
-bool dv_rw_channels(const dv_rw *r, int32_t t, int rank, size_t c, float *out)
+bool dv_rw_channels(const dv_rw *r, int32_t t, int rank, int axis, size_t c, float *out)
 {
     size_t count;
     const float *f = dv_rw_floats(r, t, &count);
     if (!f || r->g->tensors[t].rank > rank)
         return false;
-    int tr = r->g->tensors[t].rank;
-    size_t last = tr > 0 ? (size_t)r->g->tensors[t].dims[tr - 1] : 1;
-    if (count != last || (last != 1 && last != c))
+    int own = axis - (rank - r->g->tensors[t].rank);
+    size_t have = own >= 0 ? (size_t)r->g->tensors[t].dims[own] : 1;
+    if (count != have || (have != 1 && have != c))
         return false;
     for (size_t i = 0; i < c; i++)
-        out[i] = f[last == 1 ? 0 : i];
+        out[i] = f[have == 1 ? 0 : i];
     return true;
 }
 
@@ -181,8 +181,8 @@ int32_t dv_rw_tensor(dv_rw *r, const dv_dims *d)
     return t;
 }
 
-static int32_t add_const(dv_rw *r, const char *name, dv_dtype type, int rank,
-                         const int64_t *dims, const void *data)
+static int32_t add_const(dv_rw *r, const char *name, dv_dtype type, int rank, const int64_t *dims,
+                         const void *data)
 {
     if (!dv_rw_ok(r))
         return -1;
@@ -195,8 +195,7 @@ static int32_t add_const(dv_rw *r, const char *name, dv_dtype type, int rank,
     return t;
 }
 
-int32_t dv_rw_const(dv_rw *r, const char *name, int rank, const int64_t *dims,
-                    const float *data)
+int32_t dv_rw_const(dv_rw *r, const char *name, int rank, const int64_t *dims, const float *data)
 {
     return add_const(r, name, DV_F32, rank, dims, data);
 }
@@ -206,8 +205,8 @@ int32_t dv_rw_int_const(dv_rw *r, int rank, const int64_t *dims, const int64_t *
     return add_const(r, NULL, DV_I64, rank, dims, data);
 }
 
-int32_t dv_rw_add(dv_rw *r, uint16_t op, const char *name, int n_in, const int32_t *in,
-                  int32_t out, const dv_dims *dims)
+int32_t dv_rw_add(dv_rw *r, uint16_t op, const char *name, int n_in, const int32_t *in, int32_t out,
+                  const dv_dims *dims)
 {
     if (out < 0)
         out = dv_rw_tensor(r, dims);

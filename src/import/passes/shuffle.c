@@ -88,8 +88,8 @@ static bool strided(dv_rw *r, int32_t n)
     const dv_dims *d = dv_rw_dims(r, x), *m = dv_rw_dims(r, dv_rw_out(r, first));
     const dv_dims *h = dv_rw_dims(r, dv_rw_out(r, last)), *o = dv_rw_dims(r, out);
     int p[DMV_MAX_RANK];
-    if (d->rank != 4 || m->rank != 3 || h->rank != 5 || o->rank != 4 ||
-        dv_rw_perm(r, t, p) != 3 || p[0] != 1 || p[1] != 0 || p[2] != 2)
+    if (d->rank != 4 || m->rank != 3 || h->rank != 5 || o->rank != 4 || dv_rw_perm(r, t, p) != 3 ||
+        p[0] != 1 || p[1] != 0 || p[2] != 2)
         return false;
     int64_t step = m->d[1], half = m->d[0], k = index[0] < 0 ? index[0] + step : index[0];
     if (d->d[0] != 1 || half < 1 || step < 1 || k < 0 || k >= step || half * step != d->d[1] ||

@@ -156,8 +156,8 @@ static bool binary(dv_rw *r, int32_t n)
         return false;
     if (op == DV_BIN_DIV && dv_rw_scalar(r, a, &v) && v == 1 && !dv_rw_is_const(r, b))
         return to_act(r, n, b, DV_ACT_RECIP);
-    if (dv_rw_is_const(r, a) && !dv_rw_is_const(r, b) && (op == DV_BIN_ADD || op == DV_BIN_MUL ||
-                                                          op == DV_BIN_MAX || op == DV_BIN_MIN)) {
+    if (dv_rw_is_const(r, a) && !dv_rw_is_const(r, b) &&
+        (op == DV_BIN_ADD || op == DV_BIN_MUL || op == DV_BIN_MAX || op == DV_BIN_MIN)) {
         r->g->nodes[n].in[0] = b;
         r->g->nodes[n].in[1] = a;
         return true;
@@ -175,8 +175,8 @@ static bool binary(dv_rw *r, int32_t n)
     if (op == DV_BIN_SUB || (op == DV_BIN_DIV && all_nonzero(r, b))) {
         c = mapped_const(r, b, op == DV_BIN_DIV);
         dv_rw_set_in(r, n, 1, c);
-        return c >= 0 && dv_rw_set_int(r, n, DV_A_BINARY,
-                                       op == DV_BIN_SUB ? DV_BIN_ADD : DV_BIN_MUL);
+        return c >= 0 &&
+               dv_rw_set_int(r, n, DV_A_BINARY, op == DV_BIN_SUB ? DV_BIN_ADD : DV_BIN_MUL);
     }
     int32_t before = dv_rw_maker(r, a, DV_OP_BINARY);
     if (before < 0 || (op != DV_BIN_ADD && op != DV_BIN_MUL) || dv_rw_user(r, a) != n ||
@@ -244,6 +244,23 @@ static bool matmul(dv_rw *r, int32_t n)
     return true;
 }
 
+/* clip(clip(x, a, b), lo, hi) = clip(x, a', b') with a, b themselves clipped. */
+static bool clip_twice(dv_rw *r, int32_t n)
+{
+    int32_t m = dv_rw_maker(r, dv_rw_in(r, n, 0), DV_OP_ACT);
+    const dv_node *outer = dv_rw_node(r, n), *inner = m < 0 ? NULL : dv_rw_node(r, m);
+    if (!inner || dv_node_int(outer, DV_A_ACT, DV_ACT_NONE) != DV_ACT_CLIP ||
+        dv_node_int(inner, DV_A_ACT, DV_ACT_NONE) != DV_ACT_CLIP)
+        return false;
+    float lo = dv_node_float(outer, DV_A_P, 0), hi = dv_node_float(outer, DV_A_Q, 0);
+    float a = dv_node_float(inner, DV_A_P, 0), b = dv_node_float(inner, DV_A_Q, 0);
+    if (!(lo <= hi) || !(a <= b) || !dv_rw_set_float(r, n, DV_A_P, fminf(fmaxf(a, lo), hi)) ||
+        !dv_rw_set_float(r, n, DV_A_Q, fminf(fmaxf(b, lo), hi)))
+        return false;
+    dv_rw_set_in(r, n, 0, dv_rw_in(r, m, 0));
+    return true;
+}
+
 static bool simplify_node(dv_rw *r, int32_t n)
 {
     const dv_node *node = dv_rw_node(r, n);
@@ -277,7 +294,8 @@ static bool simplify_node(dv_rw *r, int32_t n)
     case DV_OP_EXPAND:
         return skip_if_same(r, n);
     case DV_OP_ACT:
-        return dv_node_int(node, DV_A_ACT, DV_ACT_NONE) == DV_ACT_NONE && skip_node(r, n);
+        return dv_node_int(node, DV_A_ACT, DV_ACT_NONE) == DV_ACT_NONE ? skip_node(r, n)
+                                                                       : clip_twice(r, n);
     default:
         return false;
     }
@@ -301,19 +319,21 @@ static bool view_transpose(dv_rw *r, int32_t n)
     int32_t in = dv_rw_in(r, n, 0), out = dv_rw_out(r, n);
     const dv_dims *d = dv_rw_dims(r, in);
     int64_t shape[DMV_MAX_RANK];
+    bool identity = true;
     if (rank == 0 || d->rank != rank)
         return false;
     for (int i = 0; i < rank; i++) {
+        identity = identity && p[i] == i;
         if (d->d[p[i]] == 1)
             continue;
         if (p[i] < last)
             return false;
         last = p[i];
     }
-    if (!dv_rw_reshape_attr(d, dv_rw_dims(r, out), shape) ||
-        !dv_rw_set_ints(r, n, DV_A_SHAPE, shape, rank))
+    if (!identity && (!dv_rw_reshape_attr(d, dv_rw_dims(r, out), shape) ||
+                      !dv_rw_set_ints(r, n, DV_A_SHAPE, shape, rank)))
         return false;
-    dv_rw_node(r, n)->op = DV_OP_RESHAPE;
+    dv_rw_node(r, n)->op = identity ? DV_OP_IDENTITY : DV_OP_RESHAPE;
     dv_rw_drop_attr(r, n, DV_A_PERM);
     return true;
 }
@@ -336,8 +356,8 @@ static bool affine(dv_rw *r, int32_t n)
     float *v = dv_calloc(2 * c, sizeof(*v));
     if (!v)
         return dv_rw_nomem(r);
-    bool fits = dv_rw_channels(r, dv_rw_in(r, m, 1), 4, c, v) &&
-                dv_rw_channels(r, dv_rw_in(r, n, 1), 4, c, v + c);
+    bool fits = dv_rw_channels(r, dv_rw_in(r, m, 1), 4, 3, c, v) &&
+                dv_rw_channels(r, dv_rw_in(r, n, 1), 4, 3, c, v + c);
     int64_t wd[4] = {1, 1, 1, (int64_t)c}, one[2] = {1, 1};
     int32_t in[3] = {x, -1, -1};
     if (fits) {
@@ -351,8 +371,7 @@ static bool affine(dv_rw *r, int32_t n)
         dv_rw_set_in(r, n, i, in[i]);
     dv_rw_node(r, n)->op = DV_OP_CONV;
     dv_rw_drop_attr(r, n, DV_A_BINARY);
-    return dv_rw_set_ints(r, n, DV_A_KERNEL, one, 2) &&
-           dv_rw_set_int(r, n, DV_A_GROUP, (int64_t)c);
+    return dv_rw_set_ints(r, n, DV_A_KERNEL, one, 2) && dv_rw_set_int(r, n, DV_A_GROUP, (int64_t)c);
 }
 
 bool dv_pass_final(dv_rw *r)

@@ -263,6 +263,8 @@ bool dv_rw_infer(dv_rw *r)
     dv_exec *x = NULL;
     dmv_status st = dv_exec_open(r->g, &r->kernels, NULL, &x, r->e);
     bool shaped = st == DMV_OK;
+    if (!shaped && dv_rw_ok(r))
+        r->status = st;
     for (int k = 0; shaped && k < samples; k++) {
         s[k] = dv_calloc(n + 1, sizeof(**s));
         st = s[k] ? shape_once(r, x, k, s[k]) : dv_nomem(r->e);

@@ -60,7 +60,7 @@ static size_t channels_of(const dv_rw *r, int32_t n)
     if (node->op == DV_OP_CONV_TRANSPOSE) {
         int64_t k[2] = {1, 1};
         dv_node_ints(node, DV_A_KERNEL, k, 2);
-        if (k[0] < 1 || k[1] < 1 || last % (size_t)(k[0] * k[1]) ||
+        if (k[0] < 1 || k[1] < 1 || k[0] > 4096 || k[1] > 4096 || last % (size_t)(k[0] * k[1]) ||
             dv_node_int(node, DV_A_GROUP, 1) != 1)
             return 0;
         last /= (size_t)(k[0] * k[1]);
@@ -103,14 +103,14 @@ static bool scale_outputs(dv_rw *r, int32_t l, size_t c, const float *s, const f
     return ok && dv_rw_ok(r);
 }
 
-/* The constant of Binary n as y = x * s + t for c channels; `side` is where it stands.
- * s holds 2 c floats, t behind s. */
-static bool as_affine(const dv_rw *r, int32_t n, int side, int rank, size_t c, float *s)
+/* The constant of Binary n as y = x * s + t for the c channels along an axis of x; `side` is
+ * where the constant stands. s holds 2 c floats, t behind s. */
+static bool as_affine(const dv_rw *r, int32_t n, int side, int rank, int axis, size_t c, float *s)
 {
     float *t = s + c;
     int op = bin_op(r, n);
     float *v = op == DV_BIN_MUL || op == DV_BIN_DIV ? s : t;
-    if (!dv_rw_channels(r, dv_rw_in(r, n, side), rank, c, v))
+    if (!dv_rw_channels(r, dv_rw_in(r, n, side), rank, axis, c, v))
         return false;
     for (size_t i = 0; i < c; i++) {
         if (v == t)
@@ -141,8 +141,9 @@ static bool after_layer(dv_rw *r, int32_t n, int side)
     float *s = dv_calloc(2 * c, sizeof(*s));
     if (!s)
         return dv_rw_nomem(r);
-    bool done = as_affine(r, n, side, dv_rw_dims(r, out)->rank, c, s) &&
-                scale_outputs(r, l, c, s, s + c);
+    int rank = dv_rw_dims(r, out)->rank;
+    bool done =
+        rank > 0 && as_affine(r, n, side, rank, rank - 1, c, s) && scale_outputs(r, l, c, s, s + c);
     dv_free(s);
     if (done)
         dv_rw_take(r, l, out);
@@ -194,17 +195,24 @@ static bool before_layer(dv_rw *r, int32_t l)
 {
     const dv_node *node = dv_rw_node(r, l);
     int32_t x = dv_rw_in(r, l, 0), n = dv_rw_maker(r, x, DV_OP_BINARY);
+    int32_t t = dv_rw_maker(r, x, DV_OP_TRANSPOSE); /* in between, on the input of the net */
     size_t c = channels_of(r, l);
-    if (n < 0 || c == 0 || node->op == DV_OP_CONV_TRANSPOSE || dv_rw_user(r, x) != l)
+    int p[DMV_MAX_RANK], rank = dv_rw_dims(r, x)->rank;
+    if (t >= 0)
+        n = dv_rw_maker(r, dv_rw_in(r, t, 0), DV_OP_BINARY);
+    if (n < 0 || c == 0 || node->op == DV_OP_CONV_TRANSPOSE || dv_rw_user(r, x) != l || rank < 1)
+        return false;
+    if (t >= 0 && (dv_rw_user(r, dv_rw_out(r, n)) != t || dv_rw_perm(r, t, p) != rank))
         return false;
     int side = dv_rw_is_const(r, dv_rw_in(r, n, 1)) ? 1 : 0, op = bin_op(r, n);
+    int axis = t >= 0 ? p[rank - 1] : rank - 1;
     int32_t y = dv_rw_in(r, n, 1 - side);
     const dv_dims *d = dv_rw_dims(r, y);
-    if (!dv_rw_same(r, x, y) || d->rank < 1 || d->d[d->rank - 1] < 1)
+    if (!dv_rw_same(r, dv_rw_out(r, n), y) || d->d[axis] < 1)
         return false;
     if (node->op == DV_OP_CONV && !unpadded(node) && op != DV_BIN_MUL)
         return false;
-    size_t in = (size_t)d->d[d->rank - 1];
+    size_t in = (size_t)d->d[axis];
     const dv_gtensor *w = &r->g->tensors[dv_rw_in(r, l, 1)];
     int64_t groups = node->op == DV_OP_CONV ? dv_node_int(node, DV_A_GROUP, 1) : 1;
     if (groups < 1 || in % (size_t)groups || c % (size_t)groups ||
@@ -213,10 +221,10 @@ static bool before_layer(dv_rw *r, int32_t l)
     float *s = dv_calloc(2 * in, sizeof(*s));
     if (!s)
         return dv_rw_nomem(r);
-    bool done = as_affine(r, n, side, d->rank, in, s) && scale_inputs(r, l, in, c, s);
+    bool done = as_affine(r, n, side, rank, axis, in, s) && scale_inputs(r, l, in, c, s);
     dv_free(s);
     if (done)
-        dv_rw_set_in(r, l, 0, y);
+        dv_rw_set_in(r, t >= 0 ? t : l, 0, y);
     return done;
 }
 
@@ -238,7 +246,7 @@ static bool after_norm(dv_rw *r, int32_t n, int side)
     float *s = dv_calloc(2 * c, sizeof(*s));
     if (!s)
         return dv_rw_nomem(r);
-    bool done = as_affine(r, n, side, d->rank, c, s), shifted = b != NULL;
+    bool done = as_affine(r, n, side, d->rank, d->rank - 1, c, s), shifted = b != NULL;
     for (size_t i = 0; done && i < c; i++) {
         s[c + i] += (b ? b[i] : 0) * s[i];
         s[i] *= g ? g[i] : 1;
@@ -279,36 +287,56 @@ static bool matmul_scale(dv_rw *r, int32_t n)
     return false;
 }
 
-/* Zeros round x[N, H, W, C], then a Conv or a pool that counts its padding. */
+/* Zeros round x[N, H, W, C], then a Conv or a pool that counts its padding. At the input of the
+ * net a Transpose may be in between. */
 static bool pad(dv_rw *r, int32_t l)
 {
     const dv_node *node = dv_rw_node(r, l);
     int32_t x = dv_rw_in(r, l, 0), p = dv_rw_maker(r, x, DV_OP_PAD);
+    int32_t t = dv_rw_maker(r, x, DV_OP_TRANSPOSE);
     int64_t v[8], have[4] = {0, 0, 0, 0};
+    int perm[DMV_MAX_RANK] = {0, 1, 2, 3};
+    if (t >= 0 && dv_rw_user(r, x) == l && dv_rw_perm(r, t, perm) == 4)
+        p = dv_rw_maker(r, dv_rw_in(r, t, 0), DV_OP_PAD);
     if (p < 0 || dv_rw_node(r, p)->n_in != 1 ||
         dv_node_ints(dv_rw_node(r, p), DV_A_PADS, v, 8) != 8 ||
         dv_node_int(dv_rw_node(r, p), DV_A_MODE, 0) != 0 ||
         dv_node_float(dv_rw_node(r, p), DV_A_VALUE, 0) != 0)
         return false;
-    if (v[0] || v[3] || v[4] || v[7] || v[1] < 0 || v[2] < 0 || v[5] < 0 || v[6] < 0)
-        return false;
-    bool bare = unpadded(node);
-    if (node->op == DV_OP_AVG_POOL &&
-        (dv_node_int(node, DV_A_CEIL, 0) || (!bare && !dv_node_int(node, DV_A_COUNT_PAD, 0))))
-        return false;
+    int64_t own[8];
+    memcpy(own, v, sizeof(own));
+    for (int i = 0; i < 8; i++)
+        v[i] = own[perm[i % 4] + i / 4 * 4];
+    for (int i = 0; i < 8; i++)
+        if (v[i] < 0 || v[i] > 1 << 20 || (v[i] > 0 && (i % 4 == 0 || i % 4 == 3)))
+            return false;
+    int64_t k[2] = {1, 1}, step[2] = {1, 1};
+    dv_node_ints(node, DV_A_KERNEL, k, 2);
+    dv_node_ints(node, DV_A_DILATION, step, 2);
+    dv_node_ints(node, DV_A_PADS, have, 4);
+    int64_t sum[4] = {have[0] + v[1], have[1] + v[2], have[2] + v[5], have[3] + v[6]};
+    for (int i = 0; i < 4; i++) /* windows that lie in the padding altogether stay a Pad */
+        if (sum[i] > (k[i % 2] - 1) * step[i % 2])
+            return false;
     if (node->op == DV_OP_AVG_POOL) {
-        int64_t k[2] = {1, 1}; /* a pool's padding must be smaller than its kernel */
-        dv_node_ints(node, DV_A_KERNEL, k, 2);
-        if (v[1] >= k[0] || v[5] >= k[0] || v[2] >= k[1] || v[6] >= k[1] || !bare)
+        if (dv_node_int(node, DV_A_CEIL, 0) || !unpadded(node))
             return false;
         if (!dv_rw_set_int(r, l, DV_A_COUNT_PAD, 1))
             return false;
     }
-    dv_node_ints(dv_rw_node(r, l), DV_A_PADS, have, 4);
-    int64_t sum[4] = {have[0] + v[1], have[1] + v[2], have[2] + v[5], have[3] + v[6]};
     if (!dv_rw_set_ints(r, l, DV_A_PADS, sum, 4))
         return false;
-    dv_rw_set_in(r, l, 0, dv_rw_in(r, p, 0));
+    if (dv_rw_maker(r, x, DV_OP_PAD) == p)
+        t = l;
+    int32_t bare_x = dv_rw_in(r, p, 0);
+    dv_rw_set_in(r, t, 0, bare_x);
+    if (t != l) { /* the Transpose now has fewer pixels */
+        dv_dims *d = &r->t[x].dims;
+        const dv_dims *s = dv_rw_dims(r, bare_x);
+        d->rank = s->rank;
+        for (int i = 0; i < 4 && s->rank == 4; i++)
+            d->d[i] = s->d[perm[i]];
+    }
     return true;
 }
 

@@ -38,9 +38,59 @@ static void transpose_part(size_t rows, size_t cols, const float *in, size_t ldi
         v_store_t(out + i * ldo, r[i], tr);
 }
 
+/* Pixels to planes: 8 pixels of 3 are three vectors; plane p has elements p, p + 3, ... of
+ * the 24, which lie in lanes of their own, so that two blends collect them. */
+static void split3(size_t rows, const float *in, float *out, size_t ldo)
+{
+    const __m256i o0 = _mm256_setr_epi32(0, 3, 6, 1, 4, 7, 2, 5);
+    const __m256i o1 = _mm256_setr_epi32(1, 4, 7, 2, 5, 0, 3, 6);
+    const __m256i o2 = _mm256_setr_epi32(2, 5, 0, 3, 6, 1, 4, 7);
+    size_t i = 0;
+    for (; i + 8 <= rows; i += 8, in += 24) {
+        __m256 a = v_load(in), b = v_load(in + 8), c = v_load(in + 16);
+        __m256 x = _mm256_blend_ps(_mm256_blend_ps(a, b, 0x92), c, 0x24);
+        __m256 y = _mm256_blend_ps(_mm256_blend_ps(a, b, 0x24), c, 0x49);
+        __m256 z = _mm256_blend_ps(_mm256_blend_ps(a, b, 0x49), c, 0x92);
+        v_store(out + i, _mm256_permutevar8x32_ps(x, o0));
+        v_store(out + ldo + i, _mm256_permutevar8x32_ps(y, o1));
+        v_store(out + 2 * ldo + i, _mm256_permutevar8x32_ps(z, o2));
+    }
+    for (; i < rows; i++, in += 3)
+        for (size_t p = 0; p < 3; p++)
+            out[p * ldo + i] = in[p];
+}
+
+/* Planes to pixels: the way back. */
+static void join3(size_t cols, const float *in, size_t ldi, float *out)
+{
+    const __m256i o0 = _mm256_setr_epi32(0, 3, 6, 1, 4, 7, 2, 5);
+    const __m256i o1 = _mm256_setr_epi32(5, 0, 3, 6, 1, 4, 7, 2);
+    const __m256i o2 = _mm256_setr_epi32(2, 5, 0, 3, 6, 1, 4, 7);
+    size_t i = 0;
+    for (; i + 8 <= cols; i += 8, out += 24) {
+        __m256 x = _mm256_permutevar8x32_ps(v_load(in + i), o0);
+        __m256 y = _mm256_permutevar8x32_ps(v_load(in + ldi + i), o1);
+        __m256 z = _mm256_permutevar8x32_ps(v_load(in + 2 * ldi + i), o2);
+        v_store(out, _mm256_blend_ps(_mm256_blend_ps(x, y, 0x92), z, 0x24));
+        v_store(out + 8, _mm256_blend_ps(_mm256_blend_ps(x, y, 0x24), z, 0x49));
+        v_store(out + 16, _mm256_blend_ps(_mm256_blend_ps(x, y, 0x49), z, 0x92));
+    }
+    for (; i < cols; i++, out += 3)
+        for (size_t p = 0; p < 3; p++)
+            out[p] = in[p * ldi + i];
+}
+
 void dv_avx2_transpose_f32(size_t rows, size_t cols, const float *in, size_t ldi, float *out,
                            size_t ldo)
 {
+    if (cols == 3 && ldi == 3) {
+        split3(rows, in, out, ldo);
+        return;
+    }
+    if (rows == 3 && ldo == 3) {
+        join3(cols, in, ldi, out);
+        return;
+    }
     for (size_t r0 = 0; r0 < rows; r0 += 8) {
         size_t rn = DV_MIN(rows - r0, (size_t)8), c0 = 0;
         const float *src = in + r0 * ldi;
