@@ -76,7 +76,8 @@ bool cli_net_open(cli_net *n, const cli_common *o, const char *path, int w, int 
         dv_exec_shape(n->x, dims, &e)) {
         char size[96];
         put_dims(size, sizeof size, g->tensors[g->inputs[0]].rank, n->dims[0]);
-        cli_error("%s: at input size %s: %s", path, size, e.msg);
+        cli_error("%s: at input size %s: %s%s", path, size, e.msg,
+                  w % 32 || h % 32 ? "; many nets want sides that are multiples of 32" : "");
         goto fail;
     }
     return true;

@@ -249,7 +249,7 @@ int cli_bench(int argc, char **argv)
                    "Times a net on made-up input, by default with one thread. The last line is "
                    "JSON.",
                    "  domovoi bench --model models/embed.dmv\n"
-                   "  domovoi bench --model models/detect.dmv --size 320x240 --layers\n"
+                   "  domovoi bench --model models/detect.dmv --size 320x256 --layers\n"
                    "  domovoi bench --model models/embed.dmv --cpu c --threads 2 --json\n",
                    &o, own, DV_COUNT(own), pos, 1, &n, &done))
         return done;

@@ -203,6 +203,21 @@ static bool dump(const eval *v, const char *path)
     return ok;
 }
 
+/* The similarity from which on a pair counts as the same person when impostors pass at the
+ * rate; NAN where fewer than three impostors stand behind it. Rounded up: never a higher rate. */
+static double similarity_at(const eval *v, double rate)
+{
+    size_t impostors = 0;
+    for (size_t i = 0; i < v->pairs.n; i++)
+        impostors += !v->pairs.pair[i].same;
+    if (rate * (double)impostors < 3 - 1e-9)
+        return NAN;
+    double t = dv_far_distance(&v->pairs, v->dist, rate);
+    return ceil((1 - t / 2 + 1e-9) * 1e4) / 1e4;
+}
+
+static const double rates[] = {1e-1, 1e-2, 1e-3, 1e-4, 1e-5};
+
 static void print_result(const eval *v, const dv_verify_result *r, size_t missing, double ms,
                          double seconds)
 {
@@ -232,6 +247,13 @@ static void print_result(const eval *v, const dv_verify_result *r, size_t missin
     cli_js_close(&j, '}');
     cli_js_int(&j, "pairs", (long long)v->pairs.n);
     cli_js_int(&j, "missing_faces", (long long)missing);
+    cli_js_open(&j, "thresholds", '{');
+    for (size_t i = 0; i < DV_COUNT(rates); i++) {
+        char key[24];
+        snprintf(key, sizeof key, "%g", rates[i]);
+        cli_js_fixed(&j, key, similarity_at(v, rates[i]), 4);
+    }
+    cli_js_close(&j, '}');
     cli_js_int(&j, "pictures", (long long)v->pairs.n_names);
     cli_js_int(&j, "folds", (long long)v->pairs.folds);
     cli_js_real(&j, "threshold_distance", r->threshold, 6);

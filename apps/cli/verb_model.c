@@ -511,7 +511,7 @@ static int run_plan(int argc, char **argv)
             "The memory plan: where each step's output lies in the arena, its size in bytes, "
             "and\nmillions of multiply-adds.",
             "  domovoi model plan models/embed.dmv\n"
-            "  domovoi model plan models/detect.dmv --size 320x240\n",
+            "  domovoi model plan models/detect.dmv --size 320x256\n",
             &o, own, 1, pos, 1, &n, &done))
         return done;
     if (n != 1)

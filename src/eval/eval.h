@@ -37,5 +37,8 @@ typedef struct dv_verify_result {
  * dist < t). TAR@FAR: t = ascending impostor list [floor(FAR N)], accepted: dist < t. */
 dmv_status dv_verify_score(const dv_pairs *p, const double *dist, dv_verify_result *r, dv_err *e);
 double dv_tar_at_far(const dv_pairs *p, const double *dist, double far_rate);
+/* That t; infinite when every impostor may pass. NAN without impostors, for a negative rate,
+ * or out of memory. */
+double dv_far_distance(const dv_pairs *p, const double *dist, double far_rate);
 
 #endif

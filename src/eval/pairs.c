@@ -258,7 +258,7 @@ static dmv_status load(loader *l, const char *text, size_t size)
         if (first) {
             field f[MAX_FIELDS];
             first = false;
-            if (split(p, n, false, f) == 2) {
+            if (p[0] >= '0' && p[0] <= '9' && split(p, n, false, f) == 2) {
                 if (!number(f[0], MAX_FOLDS, &folds) || !number(f[1], MAX_PAIRS, &per_fold))
                     return bad(l, "expected FOLDS N, two numbers");
                 continue;

@@ -20,13 +20,12 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-double dv_tar_at_far(const dv_pairs *p, const double *dist, double far_rate)
+double dv_far_distance(const dv_pairs *p, const double *dist, double far_rate)
 {
-    size_t impostors = 0, genuine = 0, accepted = 0;
+    size_t impostors = 0;
     for (size_t i = 0; i < p->n; i++)
         impostors += !p->pair[i].same;
-    genuine = p->n - impostors;
-    if (!impostors || !genuine || !(far_rate >= 0))
+    if (!impostors || !(far_rate >= 0))
         return NAN;
     double *list = dv_calloc(impostors, sizeof *list);
     if (!list)
@@ -39,9 +38,18 @@ double dv_tar_at_far(const dv_pairs *p, const double *dist, double far_rate)
     double want = floor(far_rate * (double)impostors + 1e-9);
     double t = want < (double)impostors ? list[(size_t)want] : INFINITY;
     dv_free(list);
-    for (size_t i = 0; i < p->n; i++)
+    return t;
+}
+
+double dv_tar_at_far(const dv_pairs *p, const double *dist, double far_rate)
+{
+    size_t genuine = 0, accepted = 0;
+    double t = dv_far_distance(p, dist, far_rate);
+    for (size_t i = 0; i < p->n; i++) {
+        genuine += p->pair[i].same;
         accepted += p->pair[i].same && dist[i] < t;
-    return (double)accepted / (double)genuine;
+    }
+    return genuine && !isnan(t) ? (double)accepted / (double)genuine : NAN;
 }
 
 /* right[f * STEPS + i]: correct decisions in fold f at threshold i / 100. */

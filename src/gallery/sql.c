@@ -120,7 +120,7 @@ dmv_status dv_gal_fail_db(sqlite3 *db, const char *path, int rc, const char *doi
         return dv_nomem(e);
     if (disk_full(db, rc))
         return dv_fail(e, DMV_ERR_IO,
-                       "cannot %s gallery '%.400s': the disk (or a quota or file size limit) is "
+                       "cannot %s gallery '%.400s': the disk (or a quota) is "
                        "full, nothing was changed: free some space and try again",
                        doing, path);
     switch (rc & 0xff) {
@@ -152,8 +152,9 @@ dmv_status dv_gal_fail_db(sqlite3 *db, const char *path, int rc, const char *doi
                        path);
     case SQLITE_IOERR:
         return dv_fail(e, DMV_ERR_IO,
-                       "cannot %s gallery '%.400s': %s (%s): check the disk, then try again", doing,
-                       path, sqlite3_errstr(rc), os ? strerror(os) : "no system error");
+                       "cannot %s gallery '%.400s': %s (code %d%s%s): check the free space, the "
+                       "limit of file sizes (ulimit -f) and the disk, then try again",
+                       doing, path, sqlite3_errstr(rc), rc, os ? ", " : "", os ? strerror(os) : "");
     default:
         return dv_fail(e, DMV_ERR_FORMAT,
                        "cannot %s gallery '%.400s': %s: the file may be damaged, restore a backup",

@@ -13,28 +13,4 @@
 #include "kernels/kernels.inc"
 #undef DV_KERNEL
 
-/* The epilogue for channels n .. n + count of one pixel; add: their residual, or NULL.
- * One loop for each step and no branch on data, so that compilers make vectors of it. */
-static inline void dv_c_epilogue(const dv_epilogue *ep, size_t n, size_t count, float *sum,
-                                 const float *add, float *out)
-{
-    for (size_t j = 0; ep->bias && j < count; j++)
-        sum[j] += ep->bias[n + j];
-    for (size_t j = 0; add && j < count; j++)
-        sum[j] += add[j];
-    if (ep->act == DV_EP_CLIP) {
-        for (size_t j = 0; j < count; j++) {
-            float v = sum[j] < ep->lo ? ep->lo : sum[j];
-            sum[j] = v > ep->hi ? ep->hi : v;
-        }
-    } else if (ep->act == DV_EP_PRELU) {
-        for (size_t j = 0; j < count; j++) {
-            float scaled = sum[j] * ep->slope[n + j];
-            sum[j] = sum[j] < 0 ? scaled : sum[j];
-        }
-    }
-    for (size_t j = 0; j < count; j++)
-        out[j] = sum[j];
-}
-
 #endif

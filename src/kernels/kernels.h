@@ -40,6 +40,24 @@ typedef struct dv_epilogue {
 typedef void dv_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size_t lda,
                             const float *w, float *c, size_t ldc, const dv_epilogue *ep);
 
+/* A dense convolution of m pixels in a row: like gemm_f32, but row i of the left matrix lies in
+ * `segs` pieces (the rows of the window) of `seg` floats each:
+ *   c[i][j] = ep(sum_s sum_t a[i * lda + s * seg_stride + t] * w(s * seg + t, j))
+ * w: element (k, j) at w[(j / 16) * panel + k * 16 + j % 16]; panel is that of the whole window, so
+ * that a caller may leave out rows of padding and move w. Sums run in ascending order. */
+typedef struct dv_conv_args {
+    size_t m, n;
+    size_t segs, seg, seg_stride;
+    const float *a;
+    size_t lda;
+    const float *w;
+    size_t panel; /* floats */
+    float *c;
+    size_t ldc;
+    const dv_epilogue *ep;
+} dv_conv_args;
+typedef void dv_conv_f32_fn(const dv_conv_args *a);
+
 /* One output row of a depthwise convolution.
  * rows[r], r < kh: the input rows that exist (the caller drops rows of padding and
  * moves w accordingly), each iw pixels of c floats. Taps left or right of a row count

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Matrix product over the vectors of one instruction set; include after its vec_*.h,
+ * Matrix product and dense convolution over the vectors of one instruction set; include after its vec_*.h,
  * once per library.
  *
  * A register tile is `mr` rows of a by `np` panels of weights, both constants: mr * np *
@@ -21,19 +21,14 @@
 #endif
 #define BLOCK_BYTES (128 * 1024)
 
-typedef struct gemm_args {
-    size_t n, k, lda, ldc;
-    const float *a, *w;
-    float *c;
-    const dv_epilogue *ep;
-} gemm_args;
+typedef dv_conv_args gemm_args; /* a product is a convolution of one segment */
 
 /* Rows i.., the np panels from column j on. */
 DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, const int np)
 {
     const int nv = np * PV;
-    const size_t lda = g->lda, panel = g->k * DV_PANEL;
-    const float *a = g->a + i * lda, *w = g->w + j * g->k;
+    const size_t lda = g->lda, panel = g->panel;
+    const float *w = g->w + j / DV_PANEL * panel;
     vf acc[MR][NP_MAX * PV];
     DV_UNROLL
     for (int r = 0; r < mr; r++)
@@ -41,17 +36,21 @@ DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, c
     for (int v = 0; v < nv; v++)
         acc[r][v] = v_zero();
 
-    for (size_t t = 0; t < g->k; t++, a++, w += DV_PANEL) {
-        vf b[NP_MAX * PV];
-        DV_UNROLL
-        for (int v = 0; v < nv; v++)
-            b[v] = v_load(w + (size_t)(v / PV) * panel + v % PV * VW);
-        DV_UNROLL
-        for (int r = 0; r < mr; r++) {
-            const vf x = v_set1(a[(size_t)r * lda]);
+    const float *seg = g->a + i * lda;
+    for (size_t s = 0; s < g->segs; s++, seg += g->seg_stride) {
+        const float *a = seg;
+        for (size_t t = 0; t < g->seg; t++, a++, w += DV_PANEL) {
+            vf b[NP_MAX * PV];
             DV_UNROLL
             for (int v = 0; v < nv; v++)
-                acc[r][v] = v_fma(x, b[v], acc[r][v]);
+                b[v] = v_load(w + (size_t)(v / PV) * panel + v % PV * VW);
+            DV_UNROLL
+            for (int r = 0; r < mr; r++) {
+                const vf x = v_set1(a[(size_t)r * lda]);
+                DV_UNROLL
+                for (int v = 0; v < nv; v++)
+                    acc[r][v] = v_fma(x, b[v], acc[r][v]);
+            }
         }
     }
 
@@ -162,8 +161,7 @@ ROWS(14)
 #endif
 #undef ROWS
 
-void DV_ISA(gemm_f32)(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *w,
-                      float *c, size_t ldc, const dv_epilogue *ep)
+void DV_ISA(conv_f32)(const dv_conv_args *g)
 {
     static void (*const rows[MR + 1])(const gemm_args *g, size_t i, size_t j, size_t end) = {
         NULL,
@@ -184,18 +182,25 @@ void DV_ISA(gemm_f32)(size_t m, size_t n, size_t k, const float *a, size_t lda, 
         gemm_rows_14,
 #endif
     };
-    const gemm_args g = {n, k, lda, ldc, a, w, c, ep};
-    const size_t tiles = (m + MR - 1) / MR;
+    const size_t m = g->m, n = g->n, tiles = (m + MR - 1) / MR;
     /* Whole numbers of the widest tile, so that only the last block has a remainder. */
-    size_t fit = BLOCK_BYTES / sizeof(float) / DV_MAX(k, (size_t)1) / (DV_PANEL * NP_MAX);
+    size_t fit = BLOCK_BYTES / sizeof(float) / DV_MAX(g->seg * g->segs, (size_t)1) /
+                 (DV_PANEL * NP_MAX);
     const size_t block = m <= MR ? n : DV_MAX(fit, (size_t)1) * DV_PANEL * NP_MAX;
     for (size_t j = 0; j < n; j += block) {
         const size_t end = DV_MIN(n, j + block);
         size_t i = 0;
         for (size_t t = 0; t < tiles; t++) {
             size_t mr = (m - i + tiles - t - 1) / (tiles - t);
-            rows[mr](&g, i, j, end);
+            rows[mr](g, i, j, end);
             i += mr;
         }
     }
+}
+
+void DV_ISA(gemm_f32)(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *w,
+                      float *c, size_t ldc, const dv_epilogue *ep)
+{
+    const dv_conv_args g = {m, n, 1, k, 0, a, lda, w, k * DV_PANEL, c, ldc, ep};
+    DV_ISA(conv_f32)(&g);
 }

@@ -126,6 +126,18 @@ void DV_ISA(dots_f32)(size_t n, size_t dim, const float *q, const float *base, s
         size_t j = 0;
         for (; j + 2 * VW <= full; j += 2 * VW) {
             vf x = v_load(q + j), y = v_load(q + j + VW);
+#ifdef PF
+            __builtin_prefetch(base + j + PF * ld);
+            __builtin_prefetch(b1 + j + PF * ld);
+            __builtin_prefetch(b2 + j + PF * ld);
+            __builtin_prefetch(b3 + j + PF * ld);
+#if VW == 16
+            __builtin_prefetch(base + j + PF * ld + 16);
+            __builtin_prefetch(b1 + j + PF * ld + 16);
+            __builtin_prefetch(b2 + j + PF * ld + 16);
+            __builtin_prefetch(b3 + j + PF * ld + 16);
+#endif
+#endif
             s0 = v_fma(x, v_load(base + j), s0);
             u0 = v_fma(y, v_load(base + j + VW), u0);
             s1 = v_fma(x, v_load(b1 + j), s1);

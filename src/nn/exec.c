@@ -147,9 +147,12 @@ void dv_exec_close(dv_exec **px)
 
 dmv_status dv_set_dims(dv_value *v, int rank, const int64_t *dims, dv_err *e)
 {
-    size_t count;
-    if (rank < 0 || rank > DMV_MAX_RANK || !dv_count(rank, dims, &count) ||
-        count > SIZE_MAX / 64 || count > (size_t)1 << 31)
+    size_t count, most; /* most: zeros left out, so that no product of some dims overflows */
+    int64_t some[DMV_MAX_RANK];
+    for (int i = 0; i < rank && i < DMV_MAX_RANK; i++)
+        some[i] = dims[i] ? dims[i] : 1;
+    if (rank < 0 || rank > DMV_MAX_RANK || !dv_count(rank, some, &most) ||
+        !dv_count(rank, dims, &count) || most > SIZE_MAX / 64 || most > (size_t)1 << 31)
         return dv_fail(e, DMV_ERR_LIMIT, "a tensor has an impossible or too large shape");
     v->rank = rank;
     memcpy(v->dims, dims, (size_t)rank * sizeof *dims);
@@ -325,11 +328,15 @@ float *dv_exec_input_nhwc(dv_exec *x, size_t i)
             reads |= s->node->in[j] >= 0 && dv_root(x, s->node->in[j]) == dv_root(x, in);
         if (!first && !s->skip)
             first = s;
-        if (reads && (turn || s->node->op != DV_OP_TRANSPOSE || s->node->in[0] != in))
+        if (!reads || (turn && turn->skip)) /* behind a view nobody can tell the orders apart */
+            continue;
+        if (turn || s->node->op != DV_OP_TRANSPOSE || s->node->in[0] != in)
             return NULL;
-        if (reads)
-            turn = s;
+        turn = s;
     }
+    for (size_t k = 0; k < x->g->n_outputs; k++)
+        if (dv_root(x, x->g->outputs[k]) == dv_root(x, in) && !(turn && turn->skip))
+            return NULL; /* somebody reads the input as it was given */
     int64_t perm[DMV_MAX_RANK];
     if (!turn || dv_node_ints(turn->node, DV_A_PERM, perm, DMV_MAX_RANK) != 4 ||
         memcmp(perm, wanted, sizeof wanted))

@@ -4,6 +4,8 @@
  * depthwise kernels:
  *   pointwise  1x1, stride 1, no padding: the picture is the matrix, nothing is copied
  *   depthwise  one kernel call an output row, on pointers to the input rows
+ *   by rows    dense windows on wide pictures: the rows under one output row, padded left and
+ *              right in cache, go through the GEMM tiles in place
  *   general    strips of output pixels are gathered (im2col) into cache-sized scratch, row by
  *              row of the window, and go through the same GEMM; grouped convolutions
  *              gather one group at a time
@@ -68,7 +70,8 @@ int dv_epilogue_of(dv_exec *x, const dv_step *s, int at, dv_epilogue *ep)
 typedef struct conv_state {
     dv_window w;
     int64_t g, icg, ocg, oh, ow;
-    bool pointwise, depthwise;
+    bool pointwise, depthwise, by_rows;
+    size_t line; /* by_rows: floats of one padded input row */
     size_t k;       /* of one group */
     size_t strip;   /* output pixels gathered at a time */
     size_t panel_g; /* floats of packed weights a group */
@@ -151,7 +154,12 @@ static dmv_status conv_shape(dv_exec *x, dv_step *s, dv_err *e)
     c->k = (size_t)(c->w.kh * c->w.kw * c->icg);
     c->panel_g = dv_panel_size(c->k, (size_t)c->ocg);
     s->macs = (int64_t)o->count * (int64_t)c->k;
-    if (!c->pointwise && !c->depthwise) {
+    c->by_rows = c->g == 1 && !c->pointwise && c->w.dx == 1 && c->ow >= 12;
+    c->line = (size_t)((in->dims[2] + c->w.left + c->w.right) * c->icg);
+    if (c->by_rows) {
+        if (!dv_mul(c->line * (size_t)c->w.kh, sizeof(float), &s->scratch))
+            return dv_fail(e, DMV_ERR_LIMIT, "too large");
+    } else if (!c->pointwise && !c->depthwise) {
         /* about 48 KiB of gathered pixels: they stay in the second-level cache */
         size_t mr = x->k->gemm_mr ? x->k->gemm_mr : 8;
         size_t fit = (48u << 10) / (c->k * sizeof(float)) / mr * mr;
@@ -320,6 +328,44 @@ static void general_range(dv_exec *x, const dv_step *s, size_t begin, size_t end
     }
 }
 
+static void by_rows_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
+{
+    const conv_state *c = s->state;
+    const dv_value *in = dv_in(x, s, 0), *o = dv_out(x, s, 0);
+    float *rows = dv_scratch(x, worker);
+    const float *w = dv_packed(x, s, 1);
+    size_t ic = (size_t)c->icg, oc = (size_t)o->dims[3], seg = (size_t)c->w.kw * ic;
+    size_t left = (size_t)c->w.left * ic, width = (size_t)in->dims[2] * ic;
+    dv_epilogue ep;
+    int act = dv_epilogue_of(x, s, 2, &ep);
+    const float *add = ep.add;
+    ep.ldadd = oc;
+    for (size_t r = begin; r < end; r++) {
+        size_t img = r / (size_t)c->oh, at = r * (size_t)c->ow * oc;
+        int64_t oy = (int64_t)(r % (size_t)c->oh), first, last;
+        dv_window_clip(oy, c->w.sy, c->w.dy, c->w.top, c->w.kh, in->dims[1], &first, &last);
+        const float *base = in->f + img * (size_t)in->dims[1] * width;
+        const float *a = base + (size_t)DV_MAX(oy * c->w.sy - c->w.top + first * c->w.dy, 0) * width;
+        size_t stride = (size_t)c->w.dy * width;
+        if (c->w.left || c->w.right) {
+            float *p = rows;
+            for (int64_t t = first; t < last; t++, p += c->line) {
+                memset(p, 0, left * sizeof(float));
+                memcpy(p + left, a + (size_t)(t - first) * stride, width * sizeof(float));
+                memset(p + left + width, 0, (c->line - left - width) * sizeof(float));
+            }
+            a = rows;
+            stride = c->line;
+        }
+        ep.add = add ? add + at : NULL;
+        dv_conv_args g = {(size_t)c->ow, oc, (size_t)(last - first), seg, stride, a,
+                          (size_t)c->w.sx * ic, w + (size_t)first * seg * DV_PANEL,
+                          c->k * DV_PANEL, o->f + at, oc, &ep};
+        x->k->conv_f32(&g);
+        finish_act(x, s, act, o->f + at, (size_t)c->ow, oc, oc);
+    }
+}
+
 static void conv_run(dv_exec *x, const dv_step *s)
 {
     const conv_state *c = s->state;
@@ -330,6 +376,8 @@ static void conv_run(dv_exec *x, const dv_step *s)
         dv_parallel(x, s, (size_t)(o->dims[0] * c->oh), 1, depthwise_range);
     else if (c->pointwise)
         dv_parallel(x, s, pixels, mr * 2, pointwise_range);
+    else if (c->by_rows)
+        dv_parallel(x, s, (size_t)(o->dims[0] * c->oh), 1, by_rows_range);
     else
         dv_parallel(x, s, pixels, c->strip, general_range);
 }

@@ -191,14 +191,16 @@ static dmv_status slice_shape(dv_exec *x, dv_step *s, dv_err *e)
     if (n < 0 || ne != n || (na != -1 && na != n) || (ns != -1 && ns != n) || n > in->rank)
         return dv_fail(e, DMV_ERR_FORMAT, "starts, ends, axes and steps do not agree");
     int64_t dims[DMV_MAX_RANK], st[DMV_MAX_RANK], by[DMV_MAX_RANK], offset = 0;
+    unsigned cut = 0; /* axes seen: the offsets of one named twice would add up */
     memcpy(dims, in->dims, sizeof dims);
     dv_strides(in->rank, in->dims, st);
     memcpy(by, st, sizeof by);
     for (int i = 0; i < n; i++) {
         int a = dv_axis(na < 0 ? i : ax[i], in->rank);
         int64_t p = ns < 0 ? 1 : step[i];
-        if (a < 0 || p == 0 || p > INT32_MAX || p < -INT32_MAX)
+        if (a < 0 || (cut >> a & 1) || p == 0 || p > INT32_MAX || p < -INT32_MAX)
             return dv_fail(e, DMV_ERR_FORMAT, "bad axis or step");
+        cut |= 1u << a;
         int64_t d = in->dims[a], lo = b[i], hi = f[i];
         lo = lo < 0 ? (lo < -d ? -1 : lo + d) : lo;
         hi = hi < 0 ? (hi < -d ? -1 : hi + d) : hi;
@@ -207,7 +209,7 @@ static dmv_status slice_shape(dv_exec *x, dv_step *s, dv_err *e)
             hi = DV_MIN(DV_MAX(hi, 0), d);
             dims[a] = hi > lo ? (hi - lo + p - 1) / p : 0;
         } else {
-            lo = DV_MIN(DV_MAX(lo, -1), d - 1);
+            lo = DV_MIN(DV_MAX(lo, 0), d - 1); /* ONNX: a start goes no further than the end */
             hi = DV_MIN(DV_MAX(hi, -1), d - 1);
             dims[a] = lo > hi ? (lo - hi - p - 1) / -p : 0;
         }

@@ -79,7 +79,7 @@ static built finish(dmv_context *ctx, dv_graph *g, int32_t in, const int32_t *ou
                     dv_meta *meta)
 {
     built b = {0};
-    size_t size;
+    size_t size = 0;
     dv_err e = {0};
     assert_true(dv_graph_set_io(g, &in, 1, out, n_out));
     if (dv_graph_check(g, &e) != DMV_OK || dv_dmv_encode(g, meta, &b.data, &size, &e) != DMV_OK) {

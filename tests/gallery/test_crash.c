@@ -14,11 +14,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void sleep_us(uint64_t us)
-{
-    usleep((useconds_t)us);
-}
-
 /* Enrols NAME0, NAME1, ... and writes a byte to fd for each that was acknowledged. */
 static void enrol_for_ever(const char *path, const char *prefix, uint64_t seed, int fd)
 {
@@ -118,7 +113,7 @@ static void killed_while_making(void **state)
             for (;;)
                 pause();
         }
-        sleep_us(folk_random(&seed) % 12000);
+        usleep((useconds_t)(folk_random(&seed) % 30000));
         int status;
         kill(child, SIGKILL);
         assert_int_equal(waitpid(child, &status, 0), child);
@@ -177,7 +172,7 @@ static void killed_while_removing(void **state)
             for (;;)
                 pause();
         }
-        sleep_us(folk_random(&seed) % 60000);
+        usleep((useconds_t)(folk_random(&seed) % 60000));
         int status;
         kill(child, SIGKILL);
         assert_int_equal(waitpid(child, &status, 0), child);
@@ -323,7 +318,6 @@ static void full_disk(void **state)
     if (child == 0) {
         fill_up(folk_path(state, "small/g.db"), folk_path(state, "small/b.db"),
                 folk_path(state, "small/e.jsonl"));
-        /* A removal needs room too; without it, it says what it could not do. */
         _exit(0);
     }
     int status = -1;
@@ -352,7 +346,7 @@ static void limited_file_size(void **state)
             snprintf(name, sizeof name, "s%u", n);
             s = folk_add(g, name, 4 * n, 4, &e);
         }
-        folk_fails(s, &e, DMV_ERR_IO, "is full");
+        folk_fails(s, &e, DMV_ERR_IO, "limit of file sizes");
         assert_int_equal(folk_count(g), 4 * (n - 1));
         dv_gallery_close(&g);
         _exit(0);

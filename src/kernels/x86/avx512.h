@@ -9,6 +9,7 @@
 #include "kernels/kernels.h"
 
 dv_gemm_f32_fn dv_avx512_gemm_f32;
+dv_conv_f32_fn dv_avx512_conv_f32;
 dv_dw_f32_fn dv_avx512_dw_f32;
 dv_pool_f32_fn dv_avx512_maxpool_f32, dv_avx512_avgpool_f32;
 dv_binary_f32_fn dv_avx512_binary_f32;

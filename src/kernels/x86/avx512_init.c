@@ -7,6 +7,7 @@
 void dv_kernels_avx512(dv_kernels *k)
 {
     k->gemm_f32 = dv_avx512_gemm_f32;
+    k->conv_f32 = dv_avx512_conv_f32;
     k->dw_f32 = dv_avx512_dw_f32;
     k->maxpool_f32 = dv_avx512_maxpool_f32;
     k->avgpool_f32 = dv_avx512_avgpool_f32;

@@ -1,0 +1,451 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program from outside: exit codes, JSON, messages, what is left on disk.
+
+    test_cli.py PROGRAM forms|faces
+
+forms needs no nets. faces needs a detector, an embedder and photos; it looks for them in
+DOMOVOI_BUILD/models, DOMOVOI_CACHE and DOMOVOI_SHARED and exits 77 without them.
+"""
+import array
+import glob
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = os.path.abspath(sys.argv[1])
+PART = sys.argv[2]
+SHARED = os.environ.get('DOMOVOI_SHARED', '')
+BUILD = os.environ.get('DOMOVOI_BUILD', '')
+CACHE = os.environ.get('DOMOVOI_CACHE', '')
+TMP = tempfile.mkdtemp(prefix='domovoi-cli-')
+MODELS = os.path.join(TMP, 'models')
+PHOTOS = []
+
+
+def run(*args, env=None, stdout=subprocess.PIPE, data=None):
+    e = dict(os.environ, DOMOVOI_MODELS=MODELS, HOME=TMP, LC_ALL='C')
+    for key in ('DOMOVOI_GALLERY', 'XDG_DATA_HOME'):
+        e.pop(key, None)
+    e.update(env or {})
+    p = subprocess.run([PROGRAM, *args], stdout=stdout, stderr=subprocess.PIPE, env=e, input=data,
+                       cwd=TMP)
+    p.err = p.stderr.decode('utf-8', 'replace')
+    p.out = (p.stdout or b'').decode('utf-8') if stdout == subprocess.PIPE else ''
+    return p
+
+
+def lines(p):
+    return [json.loads(line, parse_constant=lambda c: 1 / 0) for line in p.out.splitlines()]
+
+
+def put(name, data):
+    path = os.path.join(TMP, name)
+    with open(path, 'wb') as f:
+        f.write(data)
+    return path
+
+
+class Case(unittest.TestCase):
+    def code(self, want, p):
+        self.assertEqual(p.returncode, want, f'{p.args}\n{p.out}\n{p.err}')
+        return p
+
+    def error(self, word, *args, **kw):
+        p = self.code(2, run(*args, **kw))
+        self.assertIn(word, p.err)
+        self.assertTrue(p.err.startswith('domovoi'), p.err)
+        return p
+
+
+class Forms(Case):
+    VERBS = ['detect', 'align', 'embed', 'verify', 'enrol', 'identify', 'gallery', 'model',
+             'bench', 'doctor', 'eval']
+    SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
+                        'restore', 'verify'],
+            'model': ['import', 'info', 'plan', 'verify'], 'eval': ['verify']}
+
+    def test_help(self):
+        p = self.code(0, run('--help'))
+        for verb in self.VERBS:
+            self.assertIn('\n  ' + verb + ' ', p.out)
+            h = self.code(0, run(verb, '--help'))
+            self.assertIn('usage: domovoi ' + verb, h.out)
+            self.assertEqual(h.out, run('help', verb).out)
+            for sub in self.SUBS.get(verb, []):
+                self.assertIn('\n  ' + sub + ' ', h.out)
+                s = self.code(0, run(verb, sub, '--help'))
+                self.assertIn(f'usage: domovoi {verb} {sub}', s.out)
+                self.assertIn('examples:\n  domovoi ' + verb, s.out)
+            if verb not in self.SUBS:
+                self.assertIn('examples:\n  domovoi ' + verb, h.out)
+        self.assertRegex(self.code(0, run('--version')).out, r'^domovoi \d+\.\d+\.\d+\n$')
+
+    def test_wrong_words(self):
+        self.error('no verb')
+        self.error('did you mean `domovoi detect`', 'detcet')
+        self.error('unknown verb', 'frobnicate')
+        self.error('did you mean --json', 'detect', '--jsn', 'x.jpg')
+        self.error('unknown option', 'detect', '--frobnicate')
+        self.error('did you mean `domovoi gallery list`', 'gallery', 'lsit')
+        self.error('no picture', 'detect')
+        self.error('two pictures', 'verify', 'a.jpg')
+        self.error('too many', 'verify', 'a', 'b', 'c')
+        self.error('needs a value', 'detect', '--max-side')
+        self.error('not a whole number', 'detect', '--threads', 'two', 'x.jpg')
+        self.error('--cpu', 'detect', '--cpu', 'z80', 'x.jpg')
+        self.error('no output', 'align', 'x.jpg')
+        self.error('--images', 'eval', 'verify')
+        self.code(2, run('gallery'))
+
+    def test_full_disk_and_closed_pipe(self):
+        if os.path.exists('/dev/full'):
+            with open('/dev/full', 'wb') as full:
+                p = run('--help', stdout=full)
+            self.code(2, p)
+            self.assertIn('standard output', p.err)
+        r, w = os.pipe()
+        os.close(r)
+        p = run('--help', stdout=w)
+        os.close(w)
+        self.code(2, p)
+
+    def test_missing_files(self):
+        self.error('nowhere.jpg', 'detect', 'nowhere.jpg')
+        self.error('nowhere.dmv', 'model', 'info', 'nowhere.dmv')
+        self.error('nowhere.dmv', 'bench', '--model', 'nowhere.dmv')
+        self.error('nowhere.onnx', 'model', 'import', 'nowhere.onnx', '-o', 'n.dmv')
+        self.error('nowhere.txt', 'eval', 'verify', '--images', '.', '--pairs', 'nowhere.txt')
+        p = run('gallery', 'list', '--gallery', 'nowhere.db')
+        self.code(2, p)
+        self.assertIn('nowhere.db', p.err)
+        self.assertFalse(os.path.exists(os.path.join(TMP, 'nowhere.db')))
+
+    def test_no_nets(self):
+        if default_nets():
+            self.skipTest('default nets are installed')
+        put('p.ppm', b'P6 2 2 255 ' + bytes(12))
+        for verb, option in (('detect', '--detector'), ('embed', '--detector'),
+                             ('bench', '--model')):
+            p = self.error(option, verb, *([] if verb == 'bench' else ['p.ppm']))
+            self.assertIn('./run build', p.err)
+
+    def test_bad_nets(self):
+        for name, data in (('zero', b''), ('text', b'hello\n' * 50), ('noise', os.urandom(5000))):
+            onnx, dmv = put(name + '.onnx', data), put(name + '.dmv', data)
+            self.code(2, run('model', 'import', onnx, '-o', 'made.dmv'))
+            self.assertFalse(os.path.exists(os.path.join(TMP, 'made.dmv')))
+            self.error(name + '.dmv', 'model', 'verify', dmv)
+        old = put('old.dmv', b'what was here')
+        self.code(2, run('model', 'import', os.path.join(TMP, 'noise.onnx'), '-o', old))
+        with open(old, 'rb') as f:
+            self.assertEqual(f.read(), b'what was here')
+
+    def test_doctor(self):
+        p = run('doctor', '--json')
+        self.assertIn(p.returncode, (0, 1))
+        d = lines(p)[0]
+        self.assertEqual(d['self-test']['state'], 'ok')
+        self.assertEqual(p.returncode, 1 if d['problems'] else 0)
+
+
+def default_nets():
+    return os.path.exists(os.path.join(os.path.dirname(PROGRAM), 'models', 'detect.dmv')) or \
+        glob.glob('/usr/*/share/domovoi/models/detect.dmv') or \
+        glob.glob('/usr/share/domovoi/models/detect.dmv')
+
+
+class Faces(Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.photo = PHOTOS[0]
+        cls.t = ['--threshold', '0.5']
+
+    def test_detect(self):
+        p = self.code(0, run('detect', self.photo, '--json'))
+        (d,) = lines(p)
+        self.assertEqual(list(d), ['image', 'width', 'height', 'faces'])
+        self.assertEqual(d['image'], self.photo)
+        self.assertGreater(len(d['faces']), 0)
+        for f in d['faces']:
+            self.assertEqual(list(f), ['box', 'score', 'landmarks', 'quality'])
+            self.assertEqual([len(f['box']), len(f['landmarks'])], [4, 5])
+            self.assertTrue(0.6 <= f['score'] <= 1 and 0 <= f['quality'] <= 1)
+            x, y, w, h = f['box']
+            for px, py in f['landmarks']:
+                self.assertTrue(x - w / 4 <= px <= x + 1.25 * w and y - h / 4 <= py <= y + 1.25 * h)
+        scores = [f['score'] for f in d['faces']]
+        self.assertEqual(scores, sorted(scores, reverse=True))
+        one = self.code(0, run('detect', self.photo, '-j', '--cpu', 'c', '-t', '1'))
+        self.assertEqual(len(lines(one)[0]['faces']), len(d['faces']))
+        self.assertIn(f'{len(d["faces"])} face', self.code(0, run('detect', self.photo)).out)
+
+    def test_detect_several(self):
+        zero, text = put('zero.jpg', b''), put('text.jpg', b'no picture\n')
+        black = put('black "1"\n.ppm', b'P6 64 48 255 ' + bytes(64 * 48 * 3))
+        p = self.code(2, run('detect', zero, text, black, 'nowhere.jpg', self.photo, '--json'))
+        for word in ('zero.jpg', 'text.jpg', 'nowhere.jpg'):
+            self.assertIn(word, p.err)
+        d = lines(p)
+        self.assertEqual([x['image'] for x in d], [black, self.photo])
+        self.assertEqual(d[0], {'image': black, 'width': 64, 'height': 48, 'faces': []})
+        odd = os.path.join(os.fsencode(TMP), b'odd\xff.ppm')
+        shutil.copy(black, odd)
+        self.assertIn('\ufffd', lines(self.code(0, run('detect', odd, '-j')))[0]['image'])
+
+    def test_draw(self):
+        if 'no drawing' in run('doctor').out:
+            self.skipTest('built without cairo')
+        self.code(0, run('detect', self.photo, '--draw', 'drawn.png'))
+        with open(os.path.join(TMP, 'drawn.png'), 'rb') as f:
+            self.assertEqual(f.read(8), b'\x89PNG\r\n\x1a\n')
+        self.code(0, run('detect', self.photo, self.photo, '-q', '--draw', 'drawn'))
+        self.assertEqual(len(os.listdir(os.path.join(TMP, 'drawn'))), 2)
+
+    def test_align_embed_verify(self):
+        self.code(0, run('align', self.photo, '--best', '-o', 'best.png'))
+        n = len(lines(run('detect', self.photo, '-j'))[0]['faces'])
+        self.code(0, run('align', self.photo, '-o', 'crops/'))
+        crops = sorted(os.listdir(os.path.join(TMP, 'crops')))
+        self.assertEqual(len(crops), n)
+        self.code(0, run('align', self.photo, '-o', 'face.png'))
+        self.assertTrue(os.path.exists(os.path.join(TMP, 'face.png')))
+        (a,) = lines(self.code(0, run('embed', 'best.png', '--aligned', '--json')))
+        v = a['faces'][0]['embedding']
+        self.assertAlmostEqual(math.sqrt(sum(x * x for x in v)), 1, places=5)
+        self.assertEqual((a['width'], a['height']), (112, 112))
+        (b,) = lines(self.code(0, run('embed', self.photo, '--best', '--json', '-o', 'v.npy')))
+        w = b['faces'][0]['embedding']
+        self.assertEqual(len(w), len(v))
+        self.assertGreater(sum(x * y for x, y in zip(v, w)), 0.99)
+        with open(os.path.join(TMP, 'v.npy'), 'rb') as f:
+            raw = f.read()
+        self.assertEqual(raw[:6], b'\x93NUMPY')
+        stored = array.array('f', raw[128:])
+        self.assertIn(f"'shape': (1, {len(v)})", raw[:128].decode('latin-1'))
+        for x, y in zip(stored, w):
+            self.assertEqual(x, array.array('f', [y])[0])
+        p = self.code(0, run('verify', self.photo, self.photo, '--json', *self.t))
+        (d,) = lines(p)
+        self.assertEqual(list(d), ['same', 'score', 'threshold', 'fmr'])
+        self.assertTrue(d['same'] and d['score'] > 0.999 and d['fmr'] is None)
+        p = self.code(1, run('verify', self.photo, PHOTOS[1], '--json', '--threshold', '0.999'))
+        self.assertFalse(lines(p)[0]['same'])
+        put('black.ppm', b'P6 64 48 255 ' + bytes(64 * 48 * 3))
+        self.error('black.ppm', 'verify', self.photo, 'black.ppm', *self.t)
+        self.error('black.ppm', 'verify', 'black.ppm', self.photo, *self.t)
+        self.error('112 x 112', 'embed', '--aligned', 'black.ppm')
+        self.error('no face', 'align', 'black.ppm', '-o', 'x.png')
+        self.assertFalse(os.path.exists(os.path.join(TMP, 'x.png')))
+
+    def test_gallery(self):
+        g = ['--gallery', 'round.db']
+        for i, name in enumerate(('Anna B', 'Zo\u00eb')):
+            d = os.path.join(TMP, 'people', name)
+            os.makedirs(d, exist_ok=True)
+            self.code(0, run('align', PHOTOS[i], '--best', '-o', os.path.join(TMP, 'c.png')))
+            shutil.copy(PHOTOS[i], d)
+        p = self.code(0, run('enrol', *g, 'people/', '--largest', '--crops', '--json'))
+        self.assertEqual([(x['subject'], x['enrolled']) for x in lines(p)],
+                         [('Anna B', 1), ('Zo\u00eb', 1)])
+        p = self.code(0, run('enrol', *g, 'people', '--largest', '--json'))
+        self.assertEqual([(x['enrolled'], x['already']) for x in lines(p)], [(0, 1), (0, 1)])
+        p = self.code(0, run('identify', *g, PHOTOS[0], PHOTOS[1], '--json', '--top', '2', *self.t))
+        for d, name in zip(lines(p), ('Anna B', 'Zo\u00eb')):
+            top = [f['subjects'][0] for f in d['faces'] if f['subjects']]
+            self.assertIn(name, [s['name'] for s in top])
+            self.assertGreater(max(s['score'] for s in top), 0.999)
+            for f in d['faces']:
+                self.assertEqual(list(f)[-1], 'subjects')
+                s = [x['score'] for x in f['subjects']]
+                self.assertEqual(s, sorted(s, reverse=True))
+        self.assertIn('Anna B', self.code(0, run('identify', *g, PHOTOS[0], *self.t)).out)
+        put('black.ppm', b'P6 64 48 255 ' + bytes(64 * 48 * 3))
+        p = self.code(1, run('identify', *g, 'black.ppm', '--json', *self.t))
+        self.assertEqual(lines(p)[0]['faces'], [])
+        p = self.error('black.ppm', 'enrol', *g, '--name', 'Nobody', 'black.ppm')
+        self.assertIn('no face', p.err)
+        if len(lines(run('detect', PHOTOS[0], '-j'))[0]['faces']) > 1:
+            self.error('faces', 'enrol', *g, '--name', 'Crowd', PHOTOS[0])
+        self.error('--name', 'enrol', *g, PHOTOS[0])
+        names = [x['name'] for x in lines(self.code(0, run('gallery', 'list', *g, '--json')))]
+        self.assertEqual(names, ['Anna B', 'Zo\u00eb'])
+
+        self.code(0, run('gallery', 'verify', *g))
+        self.code(0, run('gallery', 'backup', 'b.db', *g))
+        self.code(0, run('gallery', 'rename', 'Anna B', 'Anna', *g))
+        self.error('Anna B', 'gallery', 'rename', 'Anna B', 'X', *g)
+        self.error('already', 'gallery', 'rename', 'Anna', 'Zo\u00eb', *g)
+        (d,) = lines(self.code(0, run('gallery', 'show', 'Anna', *g, '--json')))
+        self.assertTrue(d['crop'])
+        self.code(0, run('gallery', 'export', 'x.jsonl', *g))
+        self.code(0, run('gallery', 'import', 'x.jsonl', '--gallery', 'other.db'))
+        p = self.code(0, run('gallery', 'list', '--gallery', 'other.db', '-j'))
+        self.assertEqual([x['name'] for x in lines(p)], ['Anna', 'Zo\u00eb'])
+        with open(os.path.join(TMP, 'x.jsonl'), 'rb') as f:
+            put('cut.jsonl', f.read()[:-100])
+        self.error('cut.jsonl', 'gallery', 'import', 'cut.jsonl', '--gallery', 'cut.db')
+        self.assertFalse(os.path.exists(os.path.join(TMP, 'cut.db')))
+        self.code(0, run('gallery', 'remove', 'Anna', *g))
+        self.error('Anna', 'gallery', 'remove', 'Anna', *g)
+        self.code(0, run('gallery', 'restore', 'b.db', *g))
+        names = [x['name'] for x in lines(run('gallery', 'list', *g, '-j'))]
+        self.assertEqual(names, ['Anna B', 'Zo\u00eb'])
+        put('junk.db', b'junk' * 4096)
+        self.error('junk.db', 'gallery', 'verify', '--gallery', 'junk.db')
+        self.error('junk.db', 'gallery', 'restore', 'junk.db', *g)
+        names = [x['name'] for x in lines(run('gallery', 'list', *g, '-j'))]
+        self.assertEqual(len(names), 2)
+
+    def test_default_gallery(self):
+        env = {'XDG_DATA_HOME': os.path.join(TMP, 'xdg')}
+        self.code(0, run('enrol', '--largest', '--name', 'A', self.photo, env=env))
+        self.assertTrue(os.path.exists(os.path.join(TMP, 'xdg', 'domovoi', 'gallery.db')))
+        env = {'DOMOVOI_GALLERY': os.path.join(TMP, 'env.db')}
+        self.code(0, run('enrol', '--largest', '--name', 'A', self.photo, env=env))
+        self.assertIn('A', self.code(0, run('gallery', 'list', env=env)).out)
+
+    def test_model(self):
+        net = os.path.join(MODELS, 'embed.dmv')
+        (d,) = lines(self.code(0, run('model', 'info', net, '--json')))
+        self.assertEqual(d['metadata']['kind'], 'embedder')
+        self.assertRegex(d['id'], '^[0-9a-f]{32}$')
+        self.code(0, run('model', 'verify', net))
+        with open(net, 'rb') as f:
+            data = bytearray(f.read())
+        put('cut.dmv', data[:-1])
+        self.error('cut.dmv', 'model', 'verify', 'cut.dmv')
+        data[len(data) // 2] ^= 1
+        put('flipped.dmv', data)
+        self.error('flipped.dmv', 'model', 'verify', 'flipped.dmv')
+        self.error('not a face detector', 'detect', self.photo, '--detector', net)
+        steps = lines(self.code(0, run('model', 'plan', net, '--json')))
+        total = steps.pop()
+        self.assertEqual(sum(s['macs'] for s in steps), total['macs'])
+        for s in steps:
+            if 'offset' in s:
+                self.assertLessEqual(s['offset'] + s['bytes'], total['arena'])
+        self.code(0, run('model', 'plan', net))
+
+    def test_truncated_onnx(self):
+        found = glob.glob(os.path.join(SHARED, 'models/embed/*.onnx')) + \
+            glob.glob(os.path.join(CACHE, '**/fr_feature.onnx'), recursive=True)
+        if not found or 'no ONNX import' in run('doctor').out:
+            self.skipTest('no ONNX file, or built without import')
+        with open(found[0], 'rb') as f:
+            data = f.read()
+        for n in (100, len(data) // 2, len(data) - 7):
+            put('cut.onnx', data[:n])
+            self.code(2, run('model', 'import', 'cut.onnx', '-o', 'never.dmv'))
+            self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
+        p = self.code(0, run('model', 'import', found[0], '-o', 'mine.dmv', '--name', 'My net',
+                             '--thresholds', '1e-2:0.25,1e-3:0.5'))
+        self.assertIn('My net', p.out)
+        p = self.code(0, run('verify', self.photo, self.photo, '-j', '--model', 'mine.dmv'))
+        self.assertEqual((lines(p)[0]['threshold'], lines(p)[0]['fmr']), (0.5, 0.001))
+        p = run('verify', self.photo, self.photo, '-j', '--model', 'mine.dmv', '--fmr', '0.01')
+        self.assertEqual(lines(p)[0]['threshold'], 0.25)
+        self.error('--fmr', 'verify', self.photo, self.photo, '--model', 'mine.dmv', '--fmr', '1e-6')
+        self.error('--thresholds', 'model', 'import', found[0], '-o', 'never.dmv', '--thresholds',
+                   '1e-3:0.5,1e-2:0.6')
+        self.error('did you mean', 'model', 'import', found[0], '-o', 'never.dmv', '--kind',
+                   'embeder')
+        self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
+
+    def test_bench(self):
+        p = self.code(0, run('bench', '--model', os.path.join(MODELS, 'embed.dmv'), '--runs', '5',
+                             '--layers'))
+        d = json.loads(p.out.splitlines()[-1])
+        for key in ('median_ms', 'min_ms', 'mean_ms', 'p95_ms', 'gmac_per_s', 'peak_share',
+                    'threads', 'cpu'):
+            self.assertIn(key, d)
+        self.assertTrue(0 < d['min_ms'] <= d['median_ms'] <= d['p95_ms'])
+        self.assertTrue(0 < d['peak_share'] and d['threads'] == 1 and d['runs'] == 5)
+        p = self.code(0, run('bench', '--model', os.path.join(MODELS, 'detect.dmv'), '--runs', '3',
+                             '--cpu', 'c', '--json', '-t', '2'))
+        (d,) = lines(p)
+        self.assertEqual((d['threads'], d['cpu']), (2, 'c'))
+
+    def test_eval(self):
+        # Ten folds of two: a crop with itself under another name, and with another person's.
+        d = os.path.join(TMP, 'eval')
+        os.makedirs(d, exist_ok=True)
+        self.code(0, run('align', PHOTOS[0], '-o', d + '/'))
+        self.code(0, run('align', PHOTOS[1], '-o', d + '/'))
+        crops = sorted(os.listdir(d))
+        rows = []
+        for i in range(10):
+            for name in ('a', 'b'):
+                shutil.copy(os.path.join(d, crops[0]), os.path.join(d, f'{name}{i}.png'))
+            rows.append(f'a{i}.png\tb{i}.png\t1')
+            rows.append(f'a{i}.png\t{crops[-1]}\t0')
+        put('p.txt', '\n'.join(rows).encode() + b'\n')
+        args = ['eval', 'verify', '--images', d, '--pairs', 'p.txt']
+        p = self.code(0, run(*args, '--aligned', '--dump', 'd.tsv', '-t', '3'))
+        r = json.loads(p.out.splitlines()[-1])
+        self.assertEqual((r['accuracy'], r['std'], r['pairs'], r['missing_faces']), (1, 0, 20, 0))
+        self.assertEqual(r['tar'], {'0.01': 1, '0.001': 1})
+        with open(os.path.join(TMP, 'd.tsv')) as f:
+            dump = [row.rstrip('\n').split('\t') for row in f]
+        self.assertEqual(len(dump), 20)
+        self.assertTrue(all(float(x[3]) < 1e-9 for x in dump if x[2] == '1'))
+        # A picture without a face is distance 4 in its pairs, and counted.
+        put('eval/a0.png', b'P6 112 112 255 ' + bytes(112 * 112 * 3))
+        r = json.loads(self.code(0, run(*args, '--min-score', '0.2', '--dump', 'd2.tsv', '--json'))
+                       .out.splitlines()[-1])
+        with open(os.path.join(TMP, 'd2.tsv')) as f:
+            dump = [row.rstrip('\n').split('\t') for row in f]
+        self.assertEqual([float(x[3]) for x in dump if 'a0.png' in x[:2]], [4, 4])
+        self.assertGreaterEqual(r['missing_faces'], 1)
+        self.assertLess(r['accuracy'], 1)
+        os.unlink(os.path.join(d, 'b3.png'))
+        p = self.error('b3.png', *args, '--aligned')
+        self.assertIn('1 of 21 pictures are missing', p.err)
+
+
+def find_material():
+    """Default nets into MODELS, photos into PHOTOS; a sentence on what is missing."""
+    os.makedirs(MODELS)
+    for which, onnx in (('detect', 'detect/yunet_n_dynamic.onnx'),
+                        ('landmarks', None), ('embed', 'embed/mobilefacenet.onnx')):
+        to = os.path.join(MODELS, which + '.dmv')
+        built = os.path.join(BUILD, 'models', which + '.dmv')
+        if onnx and os.path.exists(os.path.join(SHARED, 'models', onnx)) and \
+                run('model', 'import', os.path.join(SHARED, 'models', onnx), '-o',
+                    to).returncode == 0:
+            continue
+        if os.path.exists(built):
+            shutil.copy(built, to)
+        elif onnx:
+            return f'no {which} net'
+    for pattern in (CACHE + '/**/demo/sample*.jpg', SHARED + '/faces/celeb_val_raw/*/*.jpg'):
+        for path in sorted(glob.glob(pattern, recursive=True)):
+            found = lines(run('detect', path, '-j'))
+            if found and found[0]['faces']:
+                PHOTOS.append(path)
+            # Of CelebA the first pictures are of one person: take two people.
+            if len(PHOTOS) > 1 and os.path.dirname(PHOTOS[0]) == os.path.dirname(path) and \
+                    'sample' not in path:
+                PHOTOS.pop()
+            if len(PHOTOS) == 2:
+                return ''
+    return 'no photos'
+
+
+if __name__ == '__main__':
+    try:
+        if PART == 'faces':
+            missing = find_material()
+            if missing:
+                print('skipped:', missing)
+                sys.exit(77)
+        case = Faces if PART == 'faces' else Forms
+        suite = unittest.defaultTestLoader.loadTestsFromTestCase(case)
+        ok = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite).wasSuccessful()
+        sys.exit(0 if ok else 1)
+    finally:
+        shutil.rmtree(TMP, ignore_errors=True)
