@@ -81,6 +81,7 @@ typedef struct dv_net {
     dv_exec *x;
     dv_prep prep;
     bool nchw;
+    float *nhwc; /* where pixels go in their own order, saving the net's first turn; or NULL */
     int fixed_w, fixed_h; /* 0 = free */
     int w, h;             /* present shape, 0 = none yet */
 } dv_net;

@@ -75,13 +75,14 @@ dmv_status dv_net_shape(dv_net *n, int w, int h, dv_err *e)
     if (s == DMV_OK) {
         n->w = w;
         n->h = h;
+        n->nhwc = n->nchw ? dv_exec_input_nhwc(n->x, 0) : NULL;
     }
     return s;
 }
 
 void dv_net_run(dv_net *n, const uint8_t *rgb)
 {
-    dv_prep_run(&n->prep, n->x->k, rgb, 3 * (size_t)n->w, n->w, n->h, n->nchw,
-                dv_exec_input(n->x, 0));
+    dv_prep_run(&n->prep, n->x->k, rgb, 3 * (size_t)n->w, n->w, n->h, n->nchw && !n->nhwc,
+                n->nhwc ? n->nhwc : dv_exec_input(n->x, 0));
     dv_exec_run(n->x);
 }

@@ -49,25 +49,32 @@ const char *dv_gallery_model_name(const dv_gallery *g);
 size_t dv_gallery_dim(const dv_gallery *g);
 
 /* Adds templates of one subject (made if new) in one transaction; t->id, subject and
- * subject_name are ignored. Returned = on disk. */
+ * subject_name are ignored, created 0 = now. Returned = on disk. Names: UTF-8 of 1 to 200
+ * bytes without control characters or spaces at the ends; vectors: finite, length 1 within
+ * 1e-3, stored normalised. */
 dmv_status dv_gallery_add(dv_gallery *g, const char *subject, const dv_template *t, size_t n,
                           int64_t *subject_id, dv_err *e);
-dmv_status dv_gallery_remove(dv_gallery *g, const char *subject, dv_err *e); /* secure_delete */
+/* Also rewrites the file and empties the WAL, so that no trace of the templates stays. If that
+ * fails (somebody reads, disk full), the subject is gone all the same and the message says so. */
+dmv_status dv_gallery_remove(dv_gallery *g, const char *subject, dv_err *e);
 /* Merges into an existing subject only with merge; else DMV_ERR_ARGUMENT. */
 dmv_status dv_gallery_rename(dv_gallery *g, const char *from, const char *to, bool merge,
                              dv_err *e);
 dmv_status dv_gallery_subjects(dv_gallery *g, dv_subject **out, size_t *n, dv_err *e);
 void dv_subjects_free(dv_subject *s, size_t n);
-/* Calls fn for every template (of one subject, or all if NULL); fn false stops. */
+/* Calls fn for every template (of one subject, or all if NULL) in order of id; fn false stops.
+ * What t points to is valid during the call; fn must not call the gallery. */
 typedef bool (*dv_template_fn)(void *user, const dv_template *t);
 dmv_status dv_gallery_each(dv_gallery *g, const char *subject, dv_template_fn fn, void *user,
                            dv_err *e);
 
 /* JSON lines: a header line {"domovoi_gallery":1,"model_id",...}, then one line a template
- * with base64 vector and crop. Import checks everything first, then adds in one transaction. */
+ * with base64 vector and crop. Export replaces the file, all or nothing. Import checks
+ * everything first, then adds in one transaction; templates already there are skipped. */
 dmv_status dv_gallery_export(dv_gallery *g, const char *path, dv_err *e);
 dmv_status dv_gallery_import(dv_gallery *g, const char *path, size_t *added, dv_err *e);
-/* SQLite's online backup to a new file; atomic; restore checks integrity and model first. */
+/* SQLite's online backup to a new file (refused if it exists); atomic; restore checks integrity
+ * and model first, and refuses while anybody has the gallery open. */
 dmv_status dv_gallery_backup(dv_gallery *g, const char *path, dv_err *e);
 dmv_status dv_gallery_restore(const char *gallery_path, const char *backup_path, dv_err *e);
 /* PRAGMA integrity_check and foreign keys; e says what is wrong. */

@@ -120,8 +120,8 @@ dmv_status dv_gal_fail_db(sqlite3 *db, const char *path, int rc, const char *doi
         return dv_nomem(e);
     if (disk_full(db, rc))
         return dv_fail(e, DMV_ERR_IO,
-                       "cannot %s gallery '%.400s': the disk (or a quota) is "
-                       "full, nothing was changed: free some space and try again",
+                       "cannot %s gallery '%.400s': the disk (or a quota) is full: free some space "
+                       "and try again",
                        doing, path);
     switch (rc & 0xff) {
     case SQLITE_BUSY:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Matrix product and dense convolution over the vectors of one instruction set; include after its vec_*.h,
- * once per library.
+ * Matrix product and dense convolution over the vectors of one instruction set; include after its
+ * vec_*.h, once per library.
  *
  * A register tile is `mr` rows of a by `np` panels of weights, both constants: mr * np *
  * (16 / VW) sums stay in registers over the whole of k, then the epilogue runs on them.
@@ -184,8 +184,8 @@ void DV_ISA(conv_f32)(const dv_conv_args *g)
     };
     const size_t m = g->m, n = g->n, tiles = (m + MR - 1) / MR;
     /* Whole numbers of the widest tile, so that only the last block has a remainder. */
-    size_t fit = BLOCK_BYTES / sizeof(float) / DV_MAX(g->seg * g->segs, (size_t)1) /
-                 (DV_PANEL * NP_MAX);
+    size_t fit =
+        BLOCK_BYTES / sizeof(float) / DV_MAX(g->seg * g->segs, (size_t)1) / (DV_PANEL * NP_MAX);
     const size_t block = m <= MR ? n : DV_MAX(fit, (size_t)1) * DV_PANEL * NP_MAX;
     for (size_t j = 0; j < n; j += block) {
         const size_t end = DV_MIN(n, j + block);

@@ -84,13 +84,23 @@ void DV_ISA(layernorm_f32)(size_t rows, size_t n, const float *in, const float *
     size_t full = n / VW * VW;
     vt t = v_tail(n - full);
     for (size_t r = 0; r < rows; r++, in += n, out += n) {
-        vf sum = v_zero(), square = v_zero();
-        for (size_t i = 0; i < full; i += VW)
+        vf sum = v_zero(), sum1 = sum, square = sum, square1 = sum;
+        size_t i = 0;
+        for (; i + 2 * VW <= full; i += 2 * VW) {
+            sum = v_add(sum, v_load(in + i));
+            sum1 = v_add(sum1, v_load(in + i + VW));
+        }
+        if (i < full)
             sum = v_add(sum, v_load(in + i));
         if (full < n)
             sum = v_add(sum, v_load_t(in + full, t));
-        const vf mean = v_set1(v_sum(sum) / (float)n);
-        for (size_t i = 0; i < full; i += VW) {
+        const vf mean = v_set1(v_sum(v_add(sum, sum1)) / (float)n);
+        for (i = 0; i + 2 * VW <= full; i += 2 * VW) {
+            vf d = v_sub(v_load(in + i), mean), e = v_sub(v_load(in + i + VW), mean);
+            square = v_fma(d, d, square);
+            square1 = v_fma(e, e, square1);
+        }
+        if (i < full) {
             vf d = v_sub(v_load(in + i), mean);
             square = v_fma(d, d, square);
         }
@@ -98,8 +108,8 @@ void DV_ISA(layernorm_f32)(size_t rows, size_t n, const float *in, const float *
             vf d = v_sub(v_load_fill(in + full, t, mean), mean);
             square = v_fma(d, d, square);
         }
-        const vf scale = v_set1(1.0f / sqrtf(v_sum(square) / (float)n + eps));
-        for (size_t i = 0; i < full; i += VW)
+        const vf scale = v_set1(1.0f / sqrtf(v_sum(v_add(square, square1)) / (float)n + eps));
+        for (i = 0; i < full; i += VW)
             v_store(out + i, v_norm(v_load(in + i), mean, scale, gamma, beta, i));
         if (full < n) {
             vf x = v_mul(v_sub(v_load_t(in + full, t), mean), scale);
@@ -126,18 +136,6 @@ void DV_ISA(dots_f32)(size_t n, size_t dim, const float *q, const float *base, s
         size_t j = 0;
         for (; j + 2 * VW <= full; j += 2 * VW) {
             vf x = v_load(q + j), y = v_load(q + j + VW);
-#ifdef PF
-            __builtin_prefetch(base + j + PF * ld);
-            __builtin_prefetch(b1 + j + PF * ld);
-            __builtin_prefetch(b2 + j + PF * ld);
-            __builtin_prefetch(b3 + j + PF * ld);
-#if VW == 16
-            __builtin_prefetch(base + j + PF * ld + 16);
-            __builtin_prefetch(b1 + j + PF * ld + 16);
-            __builtin_prefetch(b2 + j + PF * ld + 16);
-            __builtin_prefetch(b3 + j + PF * ld + 16);
-#endif
-#endif
             s0 = v_fma(x, v_load(base + j), s0);
             u0 = v_fma(y, v_load(base + j + VW), u0);
             s1 = v_fma(x, v_load(b1 + j), s1);

@@ -38,7 +38,7 @@ static void conv_case(ck *s, size_t m, size_t n, size_t segs, size_t seg)
                              plain[(skip + t) * n + j]);
             tol[i * n + j] = size * CK_EPS * (double)(k + 4) + 1e-44 * (double)(k + 1);
         }
-    dv_conv_args g = {m, n, segs, seg, stride, a, step, w + skip * DV_PANEL, whole * DV_PANEL,
+    dv_conv_args g = {m, n,   segs, seg, stride, a, step, w + skip * DV_PANEL, whole * DV_PANEL,
                       c, ldc, &e.ep};
     s->ref->conv_f32(&g);
     if (e.in_place)
@@ -83,7 +83,7 @@ void bench_conv_f32(ck *s)
         ck_fill(s, a, row * kw, CK_PLAIN);
         ck_fill(s, w, dv_panel_size(k, n), CK_PLAIN);
         conv_bench b = {.ep = {.act = DV_EP_CLIP, .lo = 0, .hi = 6}};
-        b.g = (dv_conv_args){m, n, kw, kw * ic, row, a, shapes[i].step * ic, w, k * DV_PANEL,
+        b.g = (dv_conv_args){m, n, kw,   kw * ic, row, a, shapes[i].step * ic, w, k * DV_PANEL,
                              c, n, &b.ep};
         char label[64];
         snprintf(label, sizeof label, "%zu pixels, %zux%zu, %zu -> %zu", m, kw, kw, ic, n);

@@ -18,7 +18,7 @@ static void gemm_case(ck *s, size_t m, size_t n, size_t k)
     size_t an = m ? (m - 1) * lda + k : 0, cn = m ? (m - 1) * ldc + n : 0;
     float *a = ck_floats(s, an), *w = ck_floats(s, dv_panel_size(k, n));
     float *c = ck_floats(s, cn), *d = ck_floats(s, cn), *plain = ck_floats(s, k * n);
-    double *tol = ck_doubles(s, m * n);
+    double *tol = ck_doubles(s, m * n), *exact = ck_doubles(s, m * n);
     int kind = ck_kind(s);
     ck_fill(s, a, an, kind);
     ck_fill(s, plain, k * n, kind == CK_ODD ? CK_PLAIN : kind);
@@ -39,12 +39,17 @@ static void gemm_case(ck *s, size_t m, size_t n, size_t k)
     }
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
-            double size = ck_ep_size(&e.ep, i, j);
-            for (size_t t = 0; t < k; t++)
-                size += fabs((double)a[i * lda + t] * plain[t * n + j]);
+            double size = ck_ep_size(&e.ep, i, j), sum = 0;
+            for (size_t t = 0; t < k; t++) {
+                double product = (double)a[i * lda + t] * plain[t * n + j];
+                sum += product;
+                size += fabs(product);
+            }
+            exact[i * n + j] = ck_ep_exact(&e.ep, i, j, sum);
             tol[i * n + j] = size * CK_EPS * (double)(k + 4) + 1e-44 * (double)(k + 1);
         }
     s->ref->gemm_f32(m, n, k, a, lda, w, c, ldc, &e.ep);
+    ck_compare_exact(s, exact, c, m, n, ldc, tol);
     if (e.in_place)
         e.ep.add = d;
     s->cur->gemm_f32(m, n, k, a, lda, w, d, ldc, &e.ep);

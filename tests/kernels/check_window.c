@@ -67,7 +67,7 @@ static void dw_case(ck *s, const window *v)
     const float **rows = input_rows(s, v, kind);
     float *w = ck_floats(s, v->kh * v->kw * ldw);
     float *want = ck_floats(s, out_n), *got = ck_floats(s, out_n);
-    double *tol = ck_doubles(s, out_n);
+    double *tol = ck_doubles(s, out_n), *exact = ck_doubles(s, out_n);
     memset(w, 0, v->kh * v->kw * ldw * sizeof(float));
     for (size_t t = 0; t < v->kh * v->kw; t++)
         ck_fill(s, w + t * ldw, v->c, kind == CK_ODD ? CK_PLAIN : kind);
@@ -81,17 +81,22 @@ static void dw_case(ck *s, const window *v)
     }
     for (size_t x = 0; x < v->ow; x++)
         for (size_t ch = 0; ch < v->c; ch++) {
-            double size = ck_ep_size(&e.ep, x, ch);
+            double size = ck_ep_size(&e.ep, x, ch), sum = 0;
             for (size_t r = 0; r < v->kh; r++)
                 for (size_t t = 0; t < v->kw; t++)
-                    if (column(v, x, t) < v->iw)
-                        size += fabs((double)rows[r][column(v, x, t) * v->c + ch] *
-                                     w[(r * v->kw + t) * ldw + ch]);
+                    if (column(v, x, t) < v->iw) {
+                        double product = (double)rows[r][column(v, x, t) * v->c + ch] *
+                                         w[(r * v->kw + t) * ldw + ch];
+                        sum += product;
+                        size += fabs(product);
+                    }
+            exact[x * v->c + ch] = ck_ep_exact(&e.ep, x, ch, sum);
             tol[x * v->c + ch] = size * CK_EPS * (double)(v->kh * v->kw + 4) + 1e-42;
         }
     dv_dw_args a = {rows,  v->kh, v->kw, v->c, v->iw, v->ow, v->sx,
                     v->dx, v->px, w,     ldw,  want,  &e.ep};
     s->ref->dw_f32(&a);
+    ck_compare_exact(s, exact, want, v->ow, v->c, v->c, tol);
     a.out = got;
     if (e.in_place)
         e.ep.add = got;

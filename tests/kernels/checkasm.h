@@ -69,6 +69,12 @@ void ck_epilogue(ck *s, ck_ep *e, size_t n, size_t rows, size_t ldadd);
 /* |bias| + |residual| for output (row, ch); what the slope may multiply an error by. */
 double ck_ep_size(const dv_epilogue *ep, size_t row, size_t ch);
 
+/* The epilogue in double, on the sum of products of output (row, ch). */
+double ck_ep_exact(const dv_epilogue *ep, size_t row, size_t ch, double sum);
+/* The C twin itself against values computed in double. */
+void ck_compare_exact(ck *s, const double *exact, const float *twin, size_t rows, size_t cols,
+                      size_t ld, const double *tol);
+
 /* ---- benches ---- */
 
 /* Times fn(table, arg) for every variant; work: operations or bytes of one call. */
