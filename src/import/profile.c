@@ -41,6 +41,12 @@ typedef struct known_file {
 #define FACEPLUGIN "npm faceplugin-face-recognition-js 0.0.1 (origin of the weights not stated)"
 #define EDGEFACE_LICENCE "BSD-3-Clause beside the weights, CC BY-NC-SA elsewhere: for research"
 
+/* Measured with this engine on the 7,701 aligned faces of LFW's 6,000 pairs, without mirror: all
+ * pairs of different names, rounded up. */
+#define LFW_PAIRS "LFW, 7,701 aligned faces, 29.6 million pairs of different people"
+static const float fr_feature_thresholds[] = {1e-2f, 0.249f, 1e-3f, 0.339f,
+                                              1e-4f, 0.414f, 1e-5f, 0.477f};
+
 static const known_file known_files[] = {
     {"25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31", "YuNet-n 640x640",
      "Apache-2.0", "libfacedetection.train", NULL, NULL, 0, NULL},
@@ -61,7 +67,7 @@ static const known_file known_files[] = {
     {"f10b0ba1d2a8a099adefede1ebf3733e44fe370715e7303dbeb7f59c02142258", "fr_landmark", "MIT",
      FACEPLUGIN, NULL, NULL, 0, NULL},
     {"87aacdfe57510db2af90c0251df680e8eec88f122ee94712121d09bcaaaf3581", "fr_feature", "MIT",
-     FACEPLUGIN, &embedder_127, NULL, 0, NULL},
+     FACEPLUGIN, &embedder_127, fr_feature_thresholds, DV_COUNT(fr_feature_thresholds), LFW_PAIRS},
     {"74c9b01700cb9ef96f7190a2230218414ff99d231415c4b091a755780cad5e8a", "fr_age", "MIT",
      FACEPLUGIN, NULL, NULL, 0, NULL},
     {"88959314d9dc14d6c968cca31dc068e4350bf1944154e3bdd2eece5d0f318d05", "fr_expression", "MIT",

@@ -77,11 +77,8 @@ void bench_conv_f32(ck *s)
     for (size_t i = 0; i < DV_COUNT(shapes); i++) {
         const size_t m = shapes[i].m, n = shapes[i].n, ic = shapes[i].ic, kw = shapes[i].kw;
         const size_t row = ((m - 1) * shapes[i].step + kw) * ic, k = kw * kw * ic;
-        ck_case(s, "bench");
-        float *a = ck_floats(s, row * kw), *w = ck_floats(s, dv_panel_size(k, n));
-        float *c = ck_floats(s, m * n);
-        ck_fill(s, a, row * kw, CK_PLAIN);
-        ck_fill(s, w, dv_panel_size(k, n), CK_PLAIN);
+        float *a = ck_bench_floats(s, row * kw), *w = ck_bench_floats(s, dv_panel_size(k, n));
+        float *c = ck_bench_floats(s, m * n);
         conv_bench b = {.ep = {.act = DV_EP_CLIP, .lo = 0, .hi = 6}};
         b.g = (dv_conv_args){m, n, kw,   kw * ic, row, a, shapes[i].step * ic, w, k * DV_PANEL,
                              c, n, &b.ep};

@@ -5,7 +5,6 @@
  */
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "checkasm.h"
@@ -49,19 +48,11 @@ static void bench_line(ck *s, const char *label, int op, size_t rows, size_t n, 
 {
     line_bench b = {.op = op, .rows = rows, .n = n};
     size_t count = rows * n;
-    float *all = dv_alloc_aligned(3 * count * sizeof(float));
-    b.pixels = dv_calloc(count, 1);
-    if (!all || !b.pixels) {
-        fprintf(stderr, "checkasm: out of memory\n");
-        exit(1);
-    }
-    ck_fill(s, all, 3 * count, CK_PLAIN);
-    b.a = all;
-    b.b = all + count;
-    b.out = all + 2 * count;
+    b.a = ck_bench_floats(s, count);
+    b.b = ck_bench_floats(s, count);
+    b.out = ck_bench_floats(s, count);
+    b.pixels = (uint8_t *)ck_bench_floats(s, count);
     ck_bench(s, label, bytes * (double)count, "GB/s", fn, &b);
-    dv_free(all);
-    dv_free(b.pixels);
 }
 
 static void run_binary(const dv_kernels *k, void *arg)

@@ -4,7 +4,6 @@
  * the C twin's by its rounding: (number of terms) steps of the sum of absolute values.
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "checkasm.h"
@@ -72,7 +71,7 @@ void check_gemm_f32(ck *s)
 
 typedef struct gemm_bench {
     size_t m, n, k;
-    float *a, *w, *c, *bias, *slope;
+    float *a, *w, *c;
     dv_epilogue ep;
 } gemm_bench;
 
@@ -80,17 +79,6 @@ static void run_gemm(const dv_kernels *k, void *arg)
 {
     gemm_bench *b = arg;
     k->gemm_f32(b->m, b->n, b->k, b->a, b->k, b->w, b->c, b->n, &b->ep);
-}
-
-static float *bench_floats(ck *s, size_t n)
-{
-    float *p = dv_alloc_aligned(n * sizeof(float));
-    if (!p) {
-        fprintf(stderr, "checkasm: out of memory\n");
-        exit(1);
-    }
-    ck_fill(s, p, n, CK_PLAIN);
-    return p;
 }
 
 void bench_gemm_f32(ck *s)
@@ -115,20 +103,15 @@ void bench_gemm_f32(ck *s)
     for (size_t i = 0; i < DV_COUNT(shapes); i++) {
         gemm_bench b = {.m = shapes[i].m, .n = shapes[i].n, .k = shapes[i].k};
         size_t padded = dv_round_up(b.n, DV_PANEL);
-        b.a = bench_floats(s, b.m * b.k);
-        b.w = bench_floats(s, dv_panel_size(b.k, b.n));
-        b.c = bench_floats(s, b.m * b.n);
-        b.bias = bench_floats(s, padded);
-        b.slope = bench_floats(s, padded);
-        b.ep = (dv_epilogue){.bias = b.bias, .slope = b.slope, .act = DV_EP_PRELU};
+        b.a = ck_bench_floats(s, b.m * b.k);
+        b.w = ck_bench_floats(s, dv_panel_size(b.k, b.n));
+        b.c = ck_bench_floats(s, b.m * b.n);
+        b.ep = (dv_epilogue){.bias = ck_bench_floats(s, padded),
+                             .slope = ck_bench_floats(s, padded),
+                             .act = DV_EP_PRELU};
         char label[64];
         snprintf(label, sizeof(label), "%zux%zux%zu %s", b.m, b.n, b.k, shapes[i].what);
         ck_bench(s, label, 2.0 * (double)(b.m * b.n * b.k), "GFLOP/s", run_gemm, &b);
-        dv_free(b.a);
-        dv_free(b.w);
-        dv_free(b.c);
-        dv_free(b.bias);
-        dv_free(b.slope);
     }
 }
 
@@ -181,14 +164,11 @@ static void run_transpose(const dv_kernels *k, void *arg)
 static void bench_flat(ck *s, size_t n, size_t dim, double bytes, const char *what,
                        void (*fn)(const dv_kernels *k, void *arg))
 {
-    flat_bench b = {n, dim, bench_floats(s, dim), bench_floats(s, n * dim),
-                    bench_floats(s, n * dim)};
+    flat_bench b = {n, dim, ck_bench_floats(s, dim), ck_bench_floats(s, n * dim),
+                    ck_bench_floats(s, n * dim)};
     char label[64];
     snprintf(label, sizeof(label), "%zux%zu %s", n, dim, what);
     ck_bench(s, label, bytes, "GB/s", fn, &b);
-    dv_free(b.q);
-    dv_free(b.base);
-    dv_free(b.out);
 }
 
 void bench_dots_f32(ck *s)

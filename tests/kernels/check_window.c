@@ -4,7 +4,6 @@
  * and right border by any amount, and kernels miss upper rows, as at picture borders.
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "checkasm.h"
@@ -149,16 +148,19 @@ static void run_dw(const dv_kernels *k, void *arg)
 {
     window_bench *b = arg;
     const float *rows[KH_MAX];
+    const size_t ldw = dv_round_up(b->c, DV_PANEL);
     dv_epilogue ep = {.bias = b->bias, .slope = b->bias, .act = DV_EP_PRELU};
     for (size_t y = 0; y < b->osize; y++) {
         size_t skipped, kh = bench_rows(b, y, rows, &skipped);
-        dv_dw_args a = {rows,      kh,
-                        b->k,      b->c,
-                        b->size,   b->osize,
-                        b->stride, 1,
-                        b->pad,    b->w + skipped * b->k * b->c,
-                        b->c,      b->out + y * b->osize * b->c,
-                        &ep};
+        dv_dw_args a = {.rows = rows, .kh = kh, .kw = b->k, .c = b->c, .iw = b->size};
+        a.ow = b->osize;
+        a.sx = b->stride;
+        a.dx = 1;
+        a.px = b->pad;
+        a.w = b->w + skipped * b->k * ldw;
+        a.ldw = ldw;
+        a.out = b->out + y * b->osize * b->c;
+        a.ep = &ep;
         k->dw_f32(&a);
     }
 }
@@ -201,25 +203,19 @@ static void bench_window(ck *s, size_t size, size_t k, size_t stride, size_t c, 
 {
     window_bench b = {size, k,    stride, c,    pad, (size + 2 * pad - k) / stride + 1,
                       NULL, NULL, NULL,   NULL, NULL};
-    size_t in_n = size * size * c, out_n = b.osize * b.osize * c, w_n = k * k * c;
-    float *all = dv_alloc_aligned((in_n + out_n + w_n + c + size) * sizeof(float));
-    if (!all) {
-        fprintf(stderr, "checkasm: out of memory\n");
-        exit(1);
-    }
-    ck_fill(s, all, in_n + out_n + w_n + c + size, CK_PLAIN);
-    b.in = all;
-    b.out = b.in + in_n;
-    b.w = b.out + out_n;
-    b.bias = b.w + w_n;
-    b.scale = b.bias + c;
+    size_t in_n = size * size * c, out_n = b.osize * b.osize * c,
+           w_n = k * k * dv_round_up(c, DV_PANEL);
+    b.in = ck_bench_floats(s, in_n);
+    b.out = ck_bench_floats(s, out_n);
+    b.w = ck_bench_floats(s, w_n);
+    b.bias = ck_bench_floats(s, c + DV_PANEL);
+    b.scale = ck_bench_floats(s, size);
     char label[64];
     snprintf(label, sizeof(label), "%zu@%zux%zu %zux%zu s%zu", c, size, size, k, k, stride);
     if (conv)
         ck_bench(s, label, 2.0 * (double)(out_n * k * k), "GFLOP/s", fn, &b);
     else
         ck_bench(s, label, 4.0 * (double)(in_n + out_n), "GB/s", fn, &b);
-    dv_free(all);
 }
 
 void bench_dw_f32(ck *s)

@@ -291,6 +291,19 @@ static bool is_new(const family *f, size_t table)
 }
 
 static const family *bench_family;
+static float *bench_memory[8];
+static size_t bench_used;
+
+float *ck_bench_floats(ck *s, size_t n)
+{
+    float *p = bench_used < DV_COUNT(bench_memory) ? dv_alloc_aligned(n * sizeof(float)) : NULL;
+    if (!p) {
+        fprintf(stderr, "checkasm: out of memory\n");
+        exit(1);
+    }
+    ck_fill(s, p, n, CK_PLAIN);
+    return bench_memory[bench_used++] = p;
+}
 
 void ck_bench(ck *s, const char *label, double work, const char *unit,
               void (*fn)(const dv_kernels *k, void *arg), void *arg)
@@ -319,6 +332,8 @@ void ck_bench(ck *s, const char *label, double work, const char *unit,
                best * 1e-3, work / best, unit, first / best);
         fflush(stdout);
     }
+    while (bench_used)
+        dv_free(bench_memory[--bench_used]);
 }
 
 int main(int argc, char **argv)

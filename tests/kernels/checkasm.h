@@ -77,6 +77,8 @@ void ck_compare_exact(ck *s, const double *exact, const float *twin, size_t rows
 
 /* ---- benches ---- */
 
+/* n random floats without guards, until the next ck_bench has run. */
+float *ck_bench_floats(ck *s, size_t n);
 /* Times fn(table, arg) for every variant; work: operations or bytes of one call. */
 void ck_bench(ck *s, const char *label, double work, const char *unit,
               void (*fn)(const dv_kernels *k, void *arg), void *arg);

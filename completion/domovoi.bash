@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for domovoi. Names of people come from the gallery that the line names.
+_domovoi() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+    local verb=${COMP_WORDS[1]} sub='' opts='' out='--json --quiet --help' i gallery=()
+    local cpu='--threads --cpu' det='--detector --landmarks --min-score --max-side --scales'
+    COMPREPLY=()
+
+    if [[ $COMP_CWORD -eq 1 ]]; then
+        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
+            eval doctor help --help --version' -- "$cur"))
+        return
+    fi
+    case $verb in
+    help)
+        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
+            eval doctor' -- "$cur"))
+        return ;;
+    gallery) sub='list show rename remove export import backup restore verify' ;;
+    model) sub='import info plan verify' ;;
+    eval) sub='verify' ;;
+    esac
+    if [[ -n $sub && $COMP_CWORD -eq 2 ]]; then
+        COMPREPLY=($(compgen -W "$sub --help" -- "$cur"))
+        return
+    fi
+
+    case $prev in
+    --cpu) COMPREPLY=($(compgen -W 'c avx2 avx512 vnni neon dotprod auto' -- "$cur")); return ;;
+    --kind)
+        COMPREPLY=($(compgen -W 'detector embedder landmarks other' -- "$cur")); return ;;
+    --color) COMPREPLY=($(compgen -W 'rgb bgr gray' -- "$cur")); return ;;
+    --landmark-order) COMPREPLY=($(compgen -W '5 68' -- "$cur")); return ;;
+    --decoder)
+        COMPREPLY=($(compgen -W 'yunet ultraface ultraface-raw retinaface' -- "$cur")); return ;;
+    --threads | -t | --fmr | --threshold | --min-score | --max-side | --scales | --runs | --size | \
+        --top | --name | --licence | --origin | --mean | --scale | --crop | --dim | \
+        --thresholds | --thresholds-from)
+        return ;;
+    --images) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    esac
+
+    case $verb in
+    detect) opts="$out $cpu $det --draw" ;;
+    align) opts="$out $cpu $det --output --best" ;;
+    embed) opts="$out $cpu $det --model --mirror --aligned --best --output" ;;
+    verify) opts="$out $cpu $det --model --mirror --aligned --threshold --fmr" ;;
+    enrol) opts="$out $cpu $det --model --mirror --gallery --name --largest --crops" ;;
+    identify)
+        opts="$out $cpu $det --model --mirror --gallery --threshold --fmr --draw --top" ;;
+    gallery)
+        opts="$out --gallery"
+        [[ ${COMP_WORDS[2]} == rename ]] && opts+=' --merge' ;;
+    model)
+        opts=$out
+        case ${COMP_WORDS[2]} in
+        import)
+            opts+=' --output --kind --name --licence --origin --color --mean --scale --decoder
+                --landmark-order --crop --dim --thresholds --thresholds-from --size' ;;
+        plan) opts+=" $cpu --size" ;;
+        esac ;;
+    bench) opts="$out $cpu --model --size --runs --layers" ;;
+    eval) opts="$out $cpu $det --model --mirror --images --pairs --aligned --dump" ;;
+    doctor) opts="$out $cpu --gallery" ;;
+    esac
+    if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W "$opts" -- "$cur"))
+        return
+    fi
+
+    if [[ $verb == gallery && ${COMP_WORDS[2]} =~ ^(show|rename|remove)$ &&
+          $prev != --gallery ]]; then
+        for ((i = 3; i < COMP_CWORD; i++)); do
+            [[ ${COMP_WORDS[i]} == --gallery ]] && gallery=(--gallery "${COMP_WORDS[i+1]}")
+        done
+        local IFS=$'\n' name
+        while IFS= read -r name; do
+            name=${name%%  *}
+            [[ $name == "$cur"* ]] && COMPREPLY+=("$(printf %q "$name")")
+        done < <("${COMP_WORDS[0]}" gallery list --quiet "${gallery[@]}" 2>/dev/null)
+        return
+    fi
+    compopt -o filenames 2>/dev/null
+    local IFS=$'\n'
+    COMPREPLY=($(compgen -f -- "$cur"))
+}
+complete -F _domovoi domovoi
