@@ -20,18 +20,13 @@ try build/log/compile.log ninja -C build -j "$(jobs)" ||
 step "nets and photos"
 scripts/fetch.sh photos nets
 mkdir -p build/models
-# net NAME ONNX [OPTION...]: build/models/NAME.dmv, made anew when the program is newer.
+# net NAME ONNX: build/models/NAME.dmv, made anew when the program is newer.
 net() {
-    name=$1 onnx=build/fetch/onnx/$2
-    shift 2
-    dmv=build/models/$name.dmv
+    dmv=build/models/$1.dmv onnx=build/fetch/onnx/$2
     [ "$dmv" -nt build/domovoi ] && [ "$dmv" -nt "$onnx" ] && return 0
-    try "build/log/import-$name.log" build/domovoi model import "$onnx" -o "$dmv" "$@" ||
+    try "build/log/import-$1.log" build/domovoi model import "$onnx" -o "$dmv" ||
         fail "$onnx could not be turned into $dmv"
 }
 net detect fr_detect.onnx
 net landmarks fr_landmark.onnx
-# Similarities at which one in 100 .. 100,000 pairs of different people is taken for one person.
-net embed fr_feature.onnx \
-    --thresholds 1e-2:0.249,1e-3:0.339,1e-4:0.414,1e-5:0.477 \
-    --thresholds-from "LFW, 7,701 aligned faces, 29.6 million pairs of different people"
+net embed fr_feature.onnx

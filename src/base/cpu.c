@@ -59,7 +59,8 @@ unsigned dv_cpu_detect(void)
 #elif defined(__linux__) && defined(__arm__)
 unsigned dv_cpu_detect(void)
 {
-    return getauxval(AT_HWCAP) & 1ul << 12 /* HWCAP_NEON */ ? DV_CPU_NEON : 0;
+    const unsigned long both = 1ul << 12 | 1ul << 16; /* HWCAP_NEON, HWCAP_VFPv4 */
+    return (getauxval(AT_HWCAP) & both) == both ? DV_CPU_NEON : 0;
 }
 #else
 unsigned dv_cpu_detect(void)

@@ -433,7 +433,7 @@ static void find_landmarks(dmv_pipeline *p, const dmv_image *img, dmv_face *f)
 dmv_status dmv_pipeline_detect(dmv_pipeline *p, const dmv_image *img, dmv_face *faces, size_t cap,
                                size_t *n)
 {
-    int cw, ch;
+    int cw = 0, ch = 0;
     size_t kept = 0;
     if (n) {
         *n = 0;

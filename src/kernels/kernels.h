@@ -5,7 +5,7 @@
  *
  * One table of function pointers. dv_kernels_init fills in the C versions, then
  * lets each instruction set of `cpu` overwrite what it has. kernels.inc lists the
- * families once; the table, the kernel tests (tests/checkasm) and the kernel
+ * families once; the table, the kernel tests (tests/kernels) and the kernel
  * benches are generated from it, so that no variant goes untested.
  *
  * Layout: pictures are NHWC (pixel-major), channels are contiguous.

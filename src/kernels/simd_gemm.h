@@ -10,7 +10,15 @@
  */
 
 #define PV (DV_PANEL / VW) /* vectors of one panel */
-#if DV_VREGS == 32
+#if VW == 4 && DV_VREGS == 32
+#define MR 6 /* 24 sums, 4 weights, 1 element of a */
+#define NP_MAX 4
+#define NP_FOR(mr) ((mr) == 1 ? 4 : (mr) <= 3 ? 2 : 1)
+#elif VW == 4
+#define MR 2 /* 8 sums, 4 weights, 1 element of a */
+#define NP_MAX 2
+#define NP_FOR(mr) ((mr) == 1 ? 2 : 1)
+#elif DV_VREGS == 32
 #define MR 14 /* 28 sums, 2 weights, 1 element of a */
 #define NP_MAX 8
 #define NP_FOR(mr) ((mr) == 1 ? 8 : (mr) <= 6 ? 4 : 2)
@@ -145,10 +153,12 @@ DV_INLINE void gemm_rows(const gemm_args *g, size_t i, size_t j, size_t end, con
     }
 ROWS(1)
 ROWS(2)
+#if MR > 2
 ROWS(3)
 ROWS(4)
 ROWS(5)
 ROWS(6)
+#endif
 #if MR > 6
 ROWS(7)
 ROWS(8)
@@ -167,10 +177,12 @@ void DV_ISA(conv_f32)(const dv_conv_args *g)
         NULL,
         gemm_rows_1,
         gemm_rows_2,
+#if MR > 2
         gemm_rows_3,
         gemm_rows_4,
         gemm_rows_5,
         gemm_rows_6,
+#endif
 #if MR > 6
         gemm_rows_7,
         gemm_rows_8,

@@ -1,0 +1,58 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# check.sh LIBRARY library|sources - the rules of docs/architecture.md that a compiler does not
+# check: a folder of src/ includes only headers of the layers it may use, intrinsics stay in
+# src/kernels, and the device library needs libc alone, exports dmv_ names alone and stays small.
+set -u
+cd "$DOMOVOI_SOURCE" || exit 2
+bad=0
+complain() {
+    printf '%s\n' "$*"
+    bad=1
+}
+
+# may LAYER ALLOWED...: headers of other folders in the files of src/LAYER
+may() {
+    layer=$1
+    shift
+    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|import|gallery|eval)/' "src/$layer" |
+        sed 's/.*"//; s/\/$//' | sort -u)
+    for other in $used; do
+        case " $layer $* " in
+        *" $other "*) ;;
+        *) complain "src/$layer includes a header of $other:" \
+            "$(grep -rlE "^#include \"$other/" "src/$layer" | head -n 3)" ;;
+        esac
+    done
+    [ -n "$(ls src/"$layer"/*.c 2>/dev/null)" ] || complain "src/$layer has no source files"
+}
+may base
+may kernels base
+may nn base kernels
+may face base kernels nn
+may image base
+may import base kernels nn
+may gallery base
+may eval base kernels nn face image
+
+outside=$(grep -rlE '#include <(immintrin|x86intrin|arm_neon|arm_acle)\.h>' src apps | grep -v '^src/kernels/')
+[ -z "$outside" ] || complain "intrinsics outside src/kernels: $outside"
+foreign=$(grep -rlE '#include <(jpeglib|spng|webp|cairo|sqlite3|jansson|protobuf-c|sodium)' \
+    src/base src/kernels src/nn src/face include)
+[ -z "$foreign" ] || complain "the device library includes other libraries: $foreign"
+
+if [ "$2" = library ]; then
+    needed=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
+        grep -vE '^(libc|libm|libpthread|libgcc_s|ld-linux.*)\.so')
+    [ -z "$needed" ] || complain "libdomovoi needs more than libc: $needed"
+    exported=$(nm -D --defined-only "$1" | awk '$2 != "A" { print $3 }' | grep -v '^dmv_')
+    [ -z "$exported" ] || complain "libdomovoi exports more than dmv_ names: $exported"
+    [ "$(nm -D --defined-only "$1" | grep -c ' dmv_')" -ge 30 ] ||
+        complain "libdomovoi exports too little: is DMV_API missing?"
+    stripped=$(mktemp)
+    strip -o "$stripped" "$1" && size=$(wc -c <"$stripped")
+    rm -f "$stripped"
+    printf 'libdomovoi, stripped: %s bytes\n' "${size:-?}"
+    [ "${size:-999999999}" -lt 400000 ] || complain "libdomovoi is over 400,000 bytes"
+fi
+exit $bad

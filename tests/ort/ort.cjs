@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// ort.cjs - ONNX Runtime for the comparison, through onnxruntime-node.
+//
+//   node ort.cjs run FOLDER        every case of FOLDER/cases.txt (made by `compare inputs`):
+//                                  CASE <tab> NET.onnx <tab> INPUT <tab> 1x3x112x112, input in
+//                                  FOLDER/CASE.in. Outputs go to FOLDER/CASE.out.K with a line
+//                                  NAME <tab> dims each in FOLDER/CASE.outs.
+//   node ort.cjs time NET.onnx DIMS [RUNS]   median and minimum of single-threaded runs, as JSON
+//   node ort.cjs check             exit 0 if ONNX Runtime can be loaded
+//
+// DOMOVOI_ORT names the folder that holds node_modules/onnxruntime-node.
+'use strict';
+const fs = require('fs');
+const path = require('path');
+
+function load() {
+  const folder = process.env.DOMOVOI_ORT || '.';
+  return require(path.join(path.resolve(folder), 'node_modules', 'onnxruntime-node'));
+}
+
+function open(ort, file) {
+  return ort.InferenceSession.create(file, {
+    intraOpNumThreads: 1, interOpNumThreads: 1, executionMode: 'sequential',
+    graphOptimizationLevel: 'all', logSeverityLevel: 3,
+  });
+}
+
+async function run(folder) {
+  const ort = load();
+  const sessions = new Map();
+  for (const line of fs.readFileSync(path.join(folder, 'cases.txt'), 'utf8').split('\n')) {
+    if (!line) continue;
+    const [name, net, input, shape] = line.split('\t');
+    if (!sessions.has(net)) sessions.set(net, await open(ort, net));
+    const session = sessions.get(net);
+    const bytes = fs.readFileSync(path.join(folder, `${name}.in`));
+    const data = new Float32Array(bytes.length / 4);
+    Buffer.from(data.buffer).set(bytes);
+    const got = await session.run(
+      { [input]: new ort.Tensor('float32', data, shape.split('x').map(Number)) });
+    const lines = [];
+    session.outputNames.forEach((output, k) => {
+      const t = got[output];
+      if (t.type !== 'float32') throw new Error(`${net}: output ${output} is ${t.type}`);
+      fs.writeFileSync(path.join(folder, `${name}.out.${k}`),
+        Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength));
+      lines.push(`${output}\t${t.dims.join('x')}\n`);
+    });
+    fs.writeFileSync(path.join(folder, `${name}.outs`), lines.join(''));
+  }
+}
+
+async function time(net, shape, runs) {
+  const ort = load();
+  const session = await open(ort, net);
+  const dims = shape.split('x').map(Number);
+  const data = new Float32Array(dims.reduce((a, b) => a * b, 1));
+  let seed = 1;
+  for (let i = 0; i < data.length; i++) {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    data[i] = (seed >>> 8) / (1 << 23) - 1;
+  }
+  const feeds = { [session.inputNames[0]]: new ort.Tensor('float32', data, dims) };
+  for (let i = 0; i < 5; i++) await session.run(feeds);
+  const ms = [];
+  for (let i = 0; i < runs; i++) {
+    const begin = process.hrtime.bigint();
+    await session.run(feeds);
+    ms.push(Number(process.hrtime.bigint() - begin) / 1e6);
+  }
+  ms.sort((a, b) => a - b);
+  console.log(JSON.stringify({ median_ms: ms[ms.length >> 1], min_ms: ms[0], runs }));
+}
+
+const [verb, ...args] = process.argv.slice(2);
+const work = {
+  run: () => run(args[0]),
+  time: () => time(args[0], args[1], Number(args[2] || 50)),
+  check: async () => { load(); },
+}[verb];
+if (!work) {
+  console.error('usage: node ort.cjs run FOLDER | time NET.onnx DIMS [RUNS] | check');
+  process.exit(2);
+}
+work().catch((e) => { console.error(`ort.cjs: ${e.message}`); process.exit(1); });
