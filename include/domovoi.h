@@ -242,7 +242,8 @@ DMV_API dmv_status dmv_index_open(dmv_context *ctx, size_t dim, dmv_index **out)
 DMV_API void dmv_index_close(dmv_index **x);
 /* Copies a vector in (normalised on the way). Several vectors may share an id. */
 DMV_API dmv_status dmv_index_add(dmv_index *x, uint64_t id, const float *vector);
-/* Removes every vector of that id and wipes it; *removed may be NULL. */
+/* Removes every vector of that id and wipes it; *removed may be NULL. An id that is not there
+ * is DMV_ERR_NOT_FOUND. */
 DMV_API dmv_status dmv_index_remove(dmv_index *x, uint64_t id, size_t *removed);
 DMV_API size_t dmv_index_size(const dmv_index *x);
 /* The k best distinct ids, best first; *n is how many were written. */

@@ -58,8 +58,8 @@ def camera_picture(photo, path):
     """One second of a still scene as a cheap camera sends it; the last frame is kept."""
     video = path + ".mp4"
     ffmpeg("-loop", "1", "-framerate", "10", "-t", "1", "-i", photo, "-vf",
-           "scale=%d:-2:flags=area,gblur=sigma=0.5,eq=brightness=-0.08:contrast=0.75:saturation=0.7,"
-           "noise=alls=9:allf=t:all_seed=7,format=yuv420p" % CAMERA_WIDTH,
+           "scale=%d:-2:flags=area,gblur=sigma=0.5,"
+           "eq=brightness=-0.08:contrast=0.75:saturation=0.7,noise=alls=9:allf=t:all_seed=7,format=yuv420p" % CAMERA_WIDTH,
            "-c:v", "libx264", "-preset", "medium", "-threads", "1", "-b:v", "150k", "-maxrate",
            "150k", "-bufsize", "75k", video)
     ffmpeg("-sseof", "-0.15", "-i", video, "-update", "1", path)
@@ -161,7 +161,8 @@ def main():
     print("== looking for them\n", flush=True)
     rows, counts = [], {"right": 0, "WRONG": 0, "missed": 0}
     others = {k: PHOTOS % k for k in PEOPLE if k not in ENROLLED}
-    drawn = [look("photo", others, found, rows, counts), look("camera", scenes, found, rows, counts)]
+    drawn = [look("photo", others, found, rows, counts),
+             look("camera", scenes, found, rows, counts)]
 
     heads = ("picture", "face", "true name", "answer", "nearest", "")
     widths = [max(len(r[i]) for r in rows + [heads]) for i in range(len(heads))]

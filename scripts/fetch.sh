@@ -67,7 +67,8 @@ for package in $(rows $sets | cut -d' ' -f2 | uniq | awk '!seen[$0]++'); do
         cp -f "$cache/$file" "$dest/$file.part"
         chmod 644 "$dest/$file.part"
         [ "$(sum_of "$dest/$file.part")" = "$sum" ] ||
-            fail "$file was damaged on the way from $cache" "Is the disk full? Delete $cache and try again."
+            fail "$file was damaged on the way from $cache" \
+                "Is the disk full? Delete $cache and try again."
         mv -f "$dest/$file.part" "$dest/$file"
     done <$dest/.rows
     rm -f $dest/.rows

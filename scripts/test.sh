@@ -18,8 +18,8 @@ suite() {
     label=$1 folder=$2 options=$3
     shift 3
     step "$label: compiling"
-    if [ ! -f "$folder/build.ninja" ] &&
-        ! try "build/log/$label-setup.log" meson setup "$folder" -Dwerror=true -Dtests=true "$@"; then
+    if [ ! -f "$folder/build.ninja" ] && ! try "build/log/$label-setup.log" \
+        meson setup "$folder" -Dwerror=true -Dtests=true "$@"; then
         results="$results
 $label=!meson could not configure $folder/"
         return 0

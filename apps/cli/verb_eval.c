@@ -230,6 +230,14 @@ static void print_result(const eval *v, const dv_verify_result *r, size_t missin
                "(similarity %.3f)\n",
                v->pairs.n, v->pairs.n_names, v->pairs.folds, missing, r->threshold,
                1 - r->threshold / 2);
+        const char *sep = "similarity thresholds, for `model import --thresholds`: ";
+        for (size_t k = 0; k < DV_COUNT(rates); k++) {
+            double similarity = similarity_at(v, rates[k]);
+            if (!isnan(similarity))
+                printf("%s%g:%.4f", sep, rates[k], similarity);
+            sep = ",";
+        }
+        printf("\n");
         printf(
             "%.2f ms a picture on one thread (read, %sembed), %.1f s in all on %d thread%s, %s\n",
             ms, v->aligned ? "" : "detect, align, ", seconds, v->n_workers,

@@ -9,7 +9,9 @@
  *
  * A net goes the whole way that a user's net goes: import, passes, .dmv in memory, public API.
  * An output agrees if its largest absolute difference is at most 1e-4 of the largest absolute
- * value that ONNX Runtime gave.
+ * value that ONNX Runtime gave. Outputs that stay below 0.0025 are measured against 0.0025:
+ * ONNX Runtime works Sigmoid out round 0.5, so that its small values come in steps of 2^-25
+ * (YuNet's obj_32 without a large face is such an output), and 8 steps are let through.
  */
 #include <inttypes.h>
 #include <limits.h>
@@ -22,6 +24,7 @@
 #include "import/import.h"
 
 #define TOLERANCE 1e-4
+#define SMALLEST_TOP 0.0025
 #define MAX_NET ((size_t)1 << 28)
 #define MAX_OUTS 16
 
@@ -292,9 +295,9 @@ static double compare(dmv_session *s, const test_case *t)
                 diff = d;
             top = fmax(top, fabs((double)t->out[i].v[k]));
         }
-        if (!isfinite(diff) || (top == 0 && diff > 0))
+        if (!isfinite(diff) || !isfinite(top))
             return fail(t->out[i].name, "not a number where ONNX Runtime has one"), -1;
-        worst = fmax(worst, top > 0 ? diff / top : 0);
+        worst = fmax(worst, diff / fmax(top, SMALLEST_TOP));
     }
     return worst;
 }

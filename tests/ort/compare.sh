@@ -13,9 +13,11 @@ skip() {
 }
 
 case $2 in
-fetched) nets=$(ls "$DOMOVOI_CACHE"/onnx/*.onnx 2>/dev/null) || skip "no nets in $DOMOVOI_CACHE/onnx" ;;
-shared) nets=$(ls "$DOMOVOI_SHARED"/models/*/*.onnx 2>/dev/null) || skip "no nets in DOMOVOI_SHARED ($DOMOVOI_SHARED)" ;;
+fetched) folder=$DOMOVOI_CACHE/onnx ;;
+shared) folder=$DOMOVOI_SHARED/models ;;
 esac
+nets=$(find "$folder" -name '*.onnx' 2>/dev/null | sort)
+[ -n "$nets" ] || skip "no nets in $folder"
 photos=$DOMOVOI_CACHE/photos
 [ -f "$photos/sample1.jpg" ] || skip "no photos in $photos"
 command -v node >/dev/null 2>&1 || skip "node is not installed"
