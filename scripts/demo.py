@@ -59,7 +59,8 @@ def camera_picture(photo, path):
     video = path + ".mp4"
     ffmpeg("-loop", "1", "-framerate", "10", "-t", "1", "-i", photo, "-vf",
            "scale=%d:-2:flags=area,gblur=sigma=0.5,"
-           "eq=brightness=-0.08:contrast=0.75:saturation=0.7,noise=alls=9:allf=t:all_seed=7,format=yuv420p" % CAMERA_WIDTH,
+           "eq=brightness=-0.08:contrast=0.75:saturation=0.7,noise=alls=9:allf=t:all_seed=7,"
+           "format=yuv420p" % CAMERA_WIDTH,
            "-c:v", "libx264", "-preset", "medium", "-threads", "1", "-b:v", "150k", "-maxrate",
            "150k", "-bufsize", "75k", video)
     ffmpeg("-sseof", "-0.15", "-i", video, "-update", "1", path)

@@ -45,7 +45,7 @@ PEAK(peak_avx2, __attribute__((target("avx2,fma"))), 32, FMA_X86)
 PEAK(peak_avx512, __attribute__((target("avx512f,avx512vl,avx2,fma"))), 64, FMA_X86)
 #else
 /* acc += a * b with a * b tiny: same cost, no growth that matters. */
-#define FMA_ARM(i) __asm__ volatile("fmla %0.4s, %1.4s, %2.4s" : "+w"(r##i) : "w"(b), "w"(b));
+#define FMA_ARM(i) __asm__ volatile("fmla %0.4s, %1.4s, %2.4s" : "+w"(r##i) : "w"(b), "w"(a));
 PEAK(peak_neon, , 16, FMA_ARM)
 #endif
 

@@ -51,7 +51,7 @@ enum {
 
 /* Options common to the verbs. Parsed by cli_parse together with the verb's own. */
 typedef struct cli_common {
-    unsigned use; /* CLI_USE_*, set by the verb; the rest is filled in by cli_parse */
+    unsigned use;             /* CLI_USE_*, set by the verb; the rest is filled in by cli_parse */
     int json, quiet, threads; /* threads 0 = not given */
     const char *cpu, *draw;
     const char *model, *detector, *landmarks; /* --model is the embedder (or the only net) */
@@ -63,7 +63,12 @@ typedef struct cli_common {
 } cli_common;
 
 /* An option; kind tells how value is stored. A negative CLI_INT is refused. */
-enum { CLI_FLAG /* int* = 1 */, CLI_INT /* int* */, CLI_REAL /* double* */, CLI_TEXT /* const char** */ };
+enum {
+    CLI_FLAG /* int* = 1 */,
+    CLI_INT /* int* */,
+    CLI_REAL /* double* */,
+    CLI_TEXT /* const char** */
+};
 typedef struct cli_option {
     const char *name; /* without "--"; "output" is also -o */
     const char *arg;  /* what the help calls the value; NULL for flags */
@@ -106,7 +111,7 @@ typedef struct cli_faces {
     dmv_context *ctx;
     dmv_model *det, *lmk, *emb;
     dmv_pipeline *pipe;
-    dmv_face *faces;  /* CLI_MAX_FACES, filled in by cli_faces_find */
+    dmv_face *faces; /* CLI_MAX_FACES, filled in by cli_faces_find */
     size_t n_faces;
     float *embedding; /* dmv_pipeline_dim floats; NULL without an embedder */
 } cli_faces;
@@ -161,7 +166,7 @@ typedef struct cli_inputs {
     struct cli_input {
         char *path;
         char *rel; /* below the folder that was named; the base name of a named file */
-    } *v;
+    } * v;
     size_t n, cap;
     bool folder; /* a folder was named */
     bool failed; /* something named is not there; the message is out */
@@ -200,8 +205,8 @@ typedef struct cli_json {
     bool more[16]; /* something was written at this depth */
 } cli_json;
 /* key NULL: an array element (or the outermost value). */
-void cli_js_open(cli_json *j, const char *key, char bracket); /* '{' or '[' */
-void cli_js_close(cli_json *j, char bracket);                 /* '}' or ']' */
+void cli_js_open(cli_json *j, const char *key, char bracket);  /* '{' or '[' */
+void cli_js_close(cli_json *j, char bracket);                  /* '}' or ']' */
 void cli_js_text(cli_json *j, const char *key, const char *s); /* NULL = null */
 void cli_js_int(cli_json *j, const char *key, long long v);
 void cli_js_real(cli_json *j, const char *key, double v, int digits); /* NaN, inf = null */

@@ -231,13 +231,16 @@ static void print_result(const eval *v, const dv_verify_result *r, size_t missin
                v->pairs.n, v->pairs.n_names, v->pairs.folds, missing, r->threshold,
                1 - r->threshold / 2);
         const char *sep = "similarity thresholds, for `model import --thresholds`: ";
+        const char *end = "";
         for (size_t k = 0; k < DV_COUNT(rates); k++) {
             double similarity = similarity_at(v, rates[k]);
-            if (!isnan(similarity))
-                printf("%s%g:%.4f", sep, rates[k], similarity);
+            if (isnan(similarity))
+                continue;
+            printf("%s%g:%.4f", sep, rates[k], similarity);
             sep = ",";
+            end = "\n";
         }
-        printf("\n");
+        printf("%s", end);
         printf(
             "%.2f ms a picture on one thread (read, %sembed), %.1f s in all on %d thread%s, %s\n",
             ms, v->aligned ? "" : "detect, align, ", seconds, v->n_workers,

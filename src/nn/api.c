@@ -7,8 +7,12 @@
 #include "nn/dmv.h"
 #include "nn/exec.h"
 
+_Static_assert(DV_MAX_IO == 64, "dmv_session has one bit for each input");
+
 void dmv_options_init(dmv_options *o)
 {
+    if (!o)
+        return;
     memset(o, 0, sizeof *o);
     o->struct_size = sizeof *o;
 }
@@ -73,9 +77,10 @@ int dmv_context_threads(const dmv_context *c)
 
 dmv_status dmv_model_open(dmv_context *c, const char *path, dmv_model **out)
 {
+    if (out)
+        *out = NULL;
     if (!c || !path || !out)
         return c ? dv_fail(&c->err, DMV_ERR_ARGUMENT, "no path") : DMV_ERR_ARGUMENT;
-    *out = NULL;
     dv_map map;
     dmv_status st = dv_map_open(path, &map, &c->err);
     if (st)
@@ -90,6 +95,8 @@ dmv_status dmv_model_open(dmv_context *c, const char *path, dmv_model **out)
 
 dmv_status dmv_model_open_memory(dmv_context *c, const void *data, size_t size, dmv_model **out)
 {
+    if (out)
+        *out = NULL;
     if (!c || !data || !out || (uintptr_t)data % DV_ALIGN)
         return c ? dv_fail(&c->err, DMV_ERR_ARGUMENT, "a model in memory must be %d-byte aligned",
                            DV_ALIGN)
@@ -112,7 +119,7 @@ void dmv_model_close(dmv_model **pm)
 
 dmv_model_kind dmv_model_get_kind(const dmv_model *m)
 {
-    const char *k = dv_meta_text(&m->meta, "kind");
+    const char *k = m ? dv_meta_text(&m->meta, "kind") : NULL;
     if (!k)
         return DMV_KIND_OTHER;
     return !strcmp(k, "detector")    ? DMV_KIND_DETECTOR
@@ -123,17 +130,17 @@ dmv_model_kind dmv_model_get_kind(const dmv_model *m)
 
 const char *dmv_model_id(const dmv_model *m)
 {
-    return m->id;
+    return m ? m->id : "";
 }
 
 const char *dmv_model_text(const dmv_model *m, const char *key)
 {
-    return dv_meta_text(&m->meta, key);
+    return m && key ? dv_meta_text(&m->meta, key) : NULL;
 }
 
 size_t dmv_model_dim(const dmv_model *m)
 {
-    const dv_meta_item *d = dv_meta_get(&m->meta, "dim");
+    const dv_meta_item *d = m ? dv_meta_get(&m->meta, "dim") : NULL;
     return dmv_model_get_kind(m) == DMV_KIND_EMBEDDER && d && d->type == 2 && d->num > 0 &&
                    d->num <= 65536
                ? (size_t)d->num
@@ -142,22 +149,23 @@ size_t dmv_model_dim(const dmv_model *m)
 
 dmv_status dmv_model_threshold(const dmv_model *m, double fmr, float *threshold)
 {
+    if (!m || !threshold)
+        return DMV_ERR_ARGUMENT;
     const dv_meta_item *t = dv_meta_get(&m->meta, "thresholds");
-    if (!t || t->type != 3 || t->n < 2 || t->n % 2 || !(fmr > 0))
+    if (!t || t->type != 3 || t->n % 2 || !(fmr > 0))
         return DMV_ERR_NOT_FOUND;
+    double f0 = 0, s0 = 0; /* the last stated rate above fmr, 0 = none, and its threshold */
     for (uint32_t i = 0; i < t->n; i += 2) {
-        double f1 = (double)t->f[i];
-        float s1 = t->f[i + 1];
-        if (!(f1 > 0) || fmr < f1 * (1 - 1e-6)) {
+        double f1 = (double)t->f[i], s1 = (double)t->f[i + 1];
+        if (!(f1 > 0) || !isfinite(s1))
+            continue;
+        if (fmr < f1 * (1 - 1e-6)) {
+            f0 = f1;
+            s0 = s1;
             continue;
         }
-        if (i == 0 || fmr <= f1 * (1 + 1e-6)) { /* at or above the highest stated rate */
-            *threshold = s1;
-            return DMV_OK;
-        }
-        double f0 = (double)t->f[i - 2], s0 = (double)t->f[i - 1];
-        double w = (log(fmr) - log(f1)) / (log(f0) - log(f1));
-        *threshold = (float)((double)s1 + w * (s0 - (double)s1));
+        double w = f0 > 0 && fmr > f1 * (1 + 1e-6) ? log(fmr / f1) / log(f0 / f1) : 0;
+        *threshold = (float)(s1 + w * (s0 - s1));
         return DMV_OK;
     }
     return DMV_ERR_NOT_FOUND;
@@ -171,13 +179,16 @@ struct dmv_session {
     dv_exec *x;
     int64_t (*dims)[DMV_MAX_RANK]; /* of each input, -1 = not set yet */
     bool dirty;                    /* dims have changed since the exec was shaped */
+    bool ran;                      /* since then */
+    uint64_t given;                /* bit i: input i has data (there are at most DV_MAX_IO) */
 };
 
 dmv_status dmv_session_open(dmv_context *c, const dmv_model *m, dmv_session **out)
 {
+    if (out)
+        *out = NULL;
     if (!c || !m || !out)
         return c ? dv_fail(&c->err, DMV_ERR_ARGUMENT, "no model") : DMV_ERR_ARGUMENT;
-    *out = NULL;
     dmv_session *s = dv_calloc(1, sizeof *s);
     if (!s)
         return dv_nomem(&c->err);
@@ -211,16 +222,18 @@ void dmv_session_close(dmv_session **ps)
 
 size_t dmv_session_inputs(const dmv_session *s)
 {
-    return s->model->graph.n_inputs;
+    return s ? s->model->graph.n_inputs : 0;
 }
 
 size_t dmv_session_outputs(const dmv_session *s)
 {
-    return s->model->graph.n_outputs;
+    return s ? s->model->graph.n_outputs : 0;
 }
 
 dmv_status dmv_session_input_info(const dmv_session *s, size_t i, dmv_tensor *t)
 {
+    if (!s || !t)
+        return DMV_ERR_ARGUMENT;
     const dv_graph *g = &s->model->graph;
     if (i >= g->n_inputs)
         return dv_fail(&s->ctx->err, DMV_ERR_ARGUMENT, "there is no input %zu", i);
@@ -232,6 +245,8 @@ dmv_status dmv_session_input_info(const dmv_session *s, size_t i, dmv_tensor *t)
 
 dmv_status dmv_session_reshape(dmv_session *s, size_t i, const int64_t *dims, int rank)
 {
+    if (!s)
+        return DMV_ERR_ARGUMENT;
     const dv_graph *g = &s->model->graph;
     if (i >= g->n_inputs || !dims || rank != g->tensors[g->inputs[i]].rank)
         return dv_fail(&s->ctx->err, DMV_ERR_ARGUMENT, "input %zu: no such input, or wrong rank", i);
@@ -256,6 +271,8 @@ static dmv_status make_ready(dmv_session *s)
                                "input \"%s\" has a free dimension: call dmv_session_reshape first",
                                t->name ? t->name : "");
     }
+    s->ran = false;
+    s->given = 0;
     dmv_status st = dv_exec_shape(s->x, dims, &s->ctx->err);
     if (!st)
         s->dirty = false;
@@ -264,6 +281,8 @@ static dmv_status make_ready(dmv_session *s)
 
 dmv_status dmv_session_set_input(dmv_session *s, size_t i, const float *data)
 {
+    if (!s)
+        return DMV_ERR_ARGUMENT;
     if (!data || i >= s->model->graph.n_inputs)
         return dv_fail(&s->ctx->err, DMV_ERR_ARGUMENT, "no data, or no input %zu", i);
     dmv_status st = make_ready(s);
@@ -271,21 +290,28 @@ dmv_status dmv_session_set_input(dmv_session *s, size_t i, const float *data)
         return st;
     const dv_value *v = &s->x->v[s->model->graph.inputs[i]];
     memcpy(v->f, data, v->count * sizeof(float));
+    s->given |= (uint64_t)1 << i;
     return DMV_OK;
 }
 
 dmv_status dmv_session_run(dmv_session *s)
 {
-    if (s->dirty)
-        return dv_fail(&s->ctx->err, DMV_ERR_ARGUMENT, "set the inputs before running");
+    if (!s)
+        return DMV_ERR_ARGUMENT;
+    if (s->dirty || s->given != UINT64_MAX >> (DV_MAX_IO - s->model->graph.n_inputs))
+        return dv_fail(&s->ctx->err, DMV_ERR_ARGUMENT,
+                       "set every input before running, again after a change of size");
     dv_exec_run(s->x);
+    s->ran = true;
     return DMV_OK;
 }
 
 dmv_status dmv_session_output(const dmv_session *s, size_t i, dmv_tensor *t)
 {
+    if (!s || !t)
+        return DMV_ERR_ARGUMENT;
     const dv_graph *g = &s->model->graph;
-    if (i >= g->n_outputs || s->dirty)
+    if (i >= g->n_outputs || s->dirty || !s->ran)
         return dv_fail(&s->ctx->err, DMV_ERR_ARGUMENT, "there is no output %zu, or nothing ran", i);
     const dv_value *v = dv_exec_output(s->x, i);
     const char *name = g->tensors[g->outputs[i]].name;
@@ -296,5 +322,5 @@ dmv_status dmv_session_output(const dmv_session *s, size_t i, dmv_tensor *t)
 
 size_t dmv_session_memory(const dmv_session *s)
 {
-    return s->x->arena_size + s->x->scratch_each * (size_t)dv_pool_size(s->ctx->pool);
+    return !s ? 0 : s->x->arena_size + s->x->scratch_each * (size_t)dv_pool_size(s->ctx->pool);
 }

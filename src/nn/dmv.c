@@ -9,6 +9,7 @@
 #define HEADER 96
 #define MAX_TENSORS (1u << 20)
 #define MAX_NODES (1u << 20)
+#define MAX_META 4096 /* every key is looked up among those before it */
 
 static const uint8_t magic[8] = "DOMOVOI\n";
 
@@ -54,6 +55,7 @@ static char *read_text(dv_reader *r, size_t n, bool *nomem)
 static void read_meta(dv_reader *r, dv_meta *m, bool *nomem)
 {
     uint32_t count = dv_rd_u32(r);
+    r->bad |= count > MAX_META;
     for (uint32_t i = 0; i < count && !r->bad; i++) {
         uint16_t klen = dv_rd_u16(r);
         uint8_t type = dv_rd_u8(r);
@@ -351,6 +353,7 @@ dmv_status dv_dmv_encode(const dv_graph *g, const dv_meta *m, uint8_t **data, si
     static const uint8_t zero[HEADER];
     dv_buf_put(&b, zero, HEADER);
     put_meta(&b, m);
+    dv_buf_align(&b, DV_ALIGN); /* or the padding that is hashed would depend on the metadata */
     size_t graph = b.size;
     put_graph(&b, g);
     dv_buf_align(&b, DV_ALIGN);

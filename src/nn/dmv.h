@@ -8,7 +8,7 @@
  *       12     4  flags, 0
  *       16     8  size of the file in bytes
  *       24     8  offset of the metadata section   (= 96)
- *       32     8  offset of the graph section
+ *       32     8  offset of the graph section      (written at a multiple of 64)
  *       40     8  offset of the data section       (multiple of 64)
  *       48    16  model id: first 16 bytes of SHA-256(graph section + data section)
  *       64    32  SHA-256 of the whole file with these 32 bytes as zero

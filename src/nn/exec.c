@@ -122,10 +122,8 @@ static void forget_shapes(dv_exec *x)
         memset(x->v, 0, x->g->n_tensors * sizeof *x->v);
     dv_free(x->arena);
     dv_free(x->scratch);
-    dv_free(x->zeros);
     x->arena = x->scratch = NULL;
-    x->zeros = NULL;
-    x->zeros_count = x->arena_size = x->scratch_each = 0;
+    x->arena_size = x->scratch_each = 0;
     x->shaped = false;
     x->bypass = NULL;
 }
@@ -272,15 +270,12 @@ dmv_status dv_exec_shape(dv_exec *x, const int64_t *const *dims, dv_err *e)
     }
     x->arena = dv_alloc_aligned(x->arena_size ? x->arena_size : 1);
     x->scratch = dv_alloc_aligned(scratch);
-    x->zeros = x->zeros_count ? dv_alloc_aligned(x->zeros_count * sizeof(float)) : NULL;
-    if (!x->arena || !x->scratch || (x->zeros_count && !x->zeros)) {
+    if (!x->arena || !x->scratch) {
         size_t mib = x->arena_size >> 20;
         forget_shapes(x);
         return dv_fail(e, DMV_ERR_MEMORY, "out of memory: the net wants %zu MiB for this size",
                        mib);
     }
-    if (x->zeros)
-        memset(x->zeros, 0, x->zeros_count * sizeof(float));
     for (size_t i = 0; i < x->g->n_tensors; i++) {
         dv_value *v = &x->v[i];
         const dv_value *r = &x->v[dv_root(x, (int32_t)i)];

@@ -47,8 +47,6 @@ typedef struct dv_exec {
     size_t arena_size;  /* activations, then scratch */
     size_t scratch_each;
     uint8_t *scratch;   /* worker w: scratch + w * scratch_each */
-    size_t zeros_count; /* floats of zeros at `zeros`, for padding */
-    float *zeros;
     bool shaped;
     const dv_step *bypass; /* the leading Transpose that dv_exec_input_nhwc made needless */
     uint64_t *step_ns;  /* NULL, or where dv_exec_run adds the time of each step */

@@ -79,6 +79,7 @@ bool dv_meta_set_floats(dv_meta *m, const char *key, const float *v, uint32_t n)
     float *copy = dv_malloc(((size_t)n + 1) * sizeof *copy);
     if (!copy)
         return false;
-    memcpy(copy, v, n * sizeof *copy);
+    if (n)
+        memcpy(copy, v, n * sizeof *copy);
     return store(m, key, NULL, copy, n, 0, 3);
 }

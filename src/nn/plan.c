@@ -120,12 +120,18 @@ dmv_status dv_plan(dv_exec *x, dv_err *e)
             const dv_value *p = &x->v[placed[j]];
             if (p->first > v->last || p->last < v->first)
                 continue;
-            if (p->offset >= at + slots[i].size)
+            if (p->offset >= at && p->offset - at >= slots[i].size)
                 break;
             at = DV_MAX(at, p->offset + dv_round_up(p->count * sizeof(float) + 1, DV_ALIGN));
         }
+        size_t end;
+        if (!dv_add(at, slots[i].size, &end)) { /* 32-bit machines */
+            dv_free(slots);
+            dv_free(placed);
+            return dv_fail(e, DMV_ERR_LIMIT, "the net wants too much memory for this size");
+        }
         v->offset = at;
-        top = DV_MAX(top, at + slots[i].size);
+        top = DV_MAX(top, end);
         for (k = i; k > 0 && x->v[placed[k - 1]].offset > at; k--)
             placed[k] = placed[k - 1];
         placed[k] = slots[i].t;

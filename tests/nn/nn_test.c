@@ -138,8 +138,7 @@ int32_t nt_tensor(nt_net *n, dv_dtype t)
     return id;
 }
 
-dv_node *nt_node(nt_net *n, uint16_t op, int n_in, const int32_t *in, int n_out,
-                 const int32_t *out)
+dv_node *nt_node(nt_net *n, uint16_t op, int n_in, const int32_t *in, int n_out, const int32_t *out)
 {
     int32_t id = dv_graph_add_node(&n->g, op, "node", n_in, in, n_out, out);
     assert_true(id >= 0);

@@ -42,7 +42,7 @@ typedef struct nt_net {
     int32_t in[NT_INPUTS];
     const float *data[NT_INPUTS];
     int64_t dims[NT_INPUTS][DMV_MAX_RANK]; /* for shaping; the graph may have -1 there */
-    void *blocks; /* list of nt_mem */
+    void *blocks;                          /* list of nt_mem */
 } nt_net;
 
 void nt_open(nt_net *n);
@@ -65,12 +65,16 @@ dv_node *nt_node(nt_net *n, uint16_t op, int n_in, const int32_t *in, int n_out,
                  const int32_t *out);
 /* The same with one float output, whose number is in *out. */
 dv_node *nt_op(nt_net *n, uint16_t op, int n_in, const int32_t *in, int32_t *out);
-#define NT_IDS(...) (int)(sizeof((int32_t[]){__VA_ARGS__}) / 4), (int32_t[]){__VA_ARGS__}
-#define NT_INTS(node, key, ...)                                                                    \
-    assert_true(dv_node_set_ints((node), (key), (int64_t[]){__VA_ARGS__},                          \
+#define NT_IDS(...)                                          \
+    (int)(sizeof((int32_t[]){__VA_ARGS__}) / 4), (int32_t[]) \
+    {                                                        \
+        __VA_ARGS__                                          \
+    }
+#define NT_INTS(node, key, ...)                                           \
+    assert_true(dv_node_set_ints((node), (key), (int64_t[]){__VA_ARGS__}, \
                                  sizeof((int64_t[]){__VA_ARGS__}) / 8))
-#define NT_FLOATS(node, key, ...)                                                                  \
-    assert_true(dv_node_set_floats((node), (key), (float[]){__VA_ARGS__},                          \
+#define NT_FLOATS(node, key, ...)                                         \
+    assert_true(dv_node_set_floats((node), (key), (float[]){__VA_ARGS__}, \
                                    sizeof((float[]){__VA_ARGS__}) / 4))
 
 /* Every way of running; |got - want| <= tol (1 + |want|) in each. */

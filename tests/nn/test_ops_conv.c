@@ -33,8 +33,8 @@ static void act_params(int act, float *p, float *q)
 /* Those that are defined for every number; the others have no place behind a sum. */
 static bool act_total(int act)
 {
-    return act != DV_ACT_LOG && act != DV_ACT_SQRT && act != DV_ACT_RECIP &&
-           act != DV_ACT_FLOOR && act != DV_ACT_CEIL;
+    return act != DV_ACT_LOG && act != DV_ACT_SQRT && act != DV_ACT_RECIP && act != DV_ACT_FLOOR &&
+           act != DV_ACT_CEIL;
 }
 
 /* The sum over one window: weights [KH, KW, IC/g, OC]. */
@@ -146,7 +146,7 @@ static void conv_every_activation(void **state)
     nt_seed(1);
     for (int act = 0; act < DV_ACT_COUNT; act++)
         for (int route = 0; route < 4 && act_total(act); route++) {
-            conv_case c = {1, 5, 6, 19, 19, 1, {1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0},
+            conv_case c = {1,    5,     6,     19, 19, 1, {1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0},
                            true, false, false, act};
             if (route) {
                 c.k[0] = c.k[1] = 3;
@@ -170,14 +170,17 @@ static void conv_channels(void **state)
 {
     nt_seed(2);
     for (int64_t ch = 1; ch <= 67; ch++) {
-        conv_case one = {1, 3, 5, ch, nt_int(1, 67), 1, {1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0},
-                         true, false, false, DV_ACT_CLIP};
+        conv_case one = {1,    3,      5,      ch,         nt_int(1, 67),
+                         1,    {1, 1}, {1, 1}, {1, 1},     {0, 0, 0, 0},
+                         true, false,  false,  DV_ACT_CLIP};
         check_conv(&one);
-        conv_case three = {1, 4, 4, nt_int(1, 20), ch, 1, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1},
-                           true, true, false, DV_ACT_NONE};
+        conv_case three = {1,    4,      4,      nt_int(1, 20), ch,
+                           1,    {3, 3}, {1, 1}, {1, 1},        {1, 1, 1, 1},
+                           true, true,   false,  DV_ACT_NONE};
         check_conv(&three);
-        conv_case depth = {1, 6, 5, ch, ch, ch, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1},
-                           true, true, false, DV_ACT_NONE};
+        conv_case depth = {1,    6,      5,      ch,         ch,
+                           ch,   {3, 3}, {1, 1}, {1, 1},     {1, 1, 1, 1},
+                           true, true,   false,  DV_ACT_NONE};
         check_conv(&depth);
     }
 }
@@ -186,8 +189,12 @@ static void conv_random(void **state)
 {
     nt_seed(3);
     for (int i = 0; i < 400; i++) {
-        conv_case c = {.n = nt_chance(80) ? 1 : 3, .h = nt_int(1, 14), .w = nt_int(1, 14),
-                       .ic = nt_int(1, 67), .oc = nt_int(1, 67), .groups = 1};
+        conv_case c = {.n = nt_chance(80) ? 1 : 3,
+                       .h = nt_int(1, 14),
+                       .w = nt_int(1, 14),
+                       .ic = nt_int(1, 67),
+                       .oc = nt_int(1, 67),
+                       .groups = 1};
         random_window(&c);
         random_epilogue(&c);
         check_conv(&c);
@@ -198,9 +205,15 @@ static void conv_pointwise(void **state)
 {
     nt_seed(4);
     for (int i = 0; i < 150; i++) {
-        conv_case c = {.n = nt_int(1, 2), .h = nt_int(1, 11), .w = nt_int(1, 11),
-                       .ic = nt_int(1, 130), .oc = nt_int(1, 130), .groups = 1, .k = {1, 1},
-                       .s = {1, 1}, .d = {1, 1}};
+        conv_case c = {.n = nt_int(1, 2),
+                       .h = nt_int(1, 11),
+                       .w = nt_int(1, 11),
+                       .ic = nt_int(1, 130),
+                       .oc = nt_int(1, 130),
+                       .groups = 1,
+                       .k = {1, 1},
+                       .s = {1, 1},
+                       .d = {1, 1}};
         if (nt_chance(20))
             c.s[0] = c.s[1] = 2;
         random_epilogue(&c);
@@ -213,8 +226,12 @@ static void conv_depthwise(void **state)
     nt_seed(5);
     for (int i = 0; i < 300; i++) {
         int64_t ch = nt_int(2, 67);
-        conv_case c = {.n = nt_chance(80) ? 1 : 2, .h = nt_int(1, 14), .w = nt_int(1, 14),
-                       .ic = ch, .oc = ch, .groups = ch};
+        conv_case c = {.n = nt_chance(80) ? 1 : 2,
+                       .h = nt_int(1, 14),
+                       .w = nt_int(1, 14),
+                       .ic = ch,
+                       .oc = ch,
+                       .groups = ch};
         random_window(&c);
         random_epilogue(&c);
         check_conv(&c);
@@ -226,8 +243,12 @@ static void conv_groups(void **state)
     nt_seed(6);
     for (int i = 0; i < 300; i++) {
         int64_t g = nt_int(2, 6);
-        conv_case c = {.n = nt_chance(80) ? 1 : 2, .h = nt_int(1, 10), .w = nt_int(1, 10),
-                       .ic = g * nt_int(1, 9), .oc = g * nt_int(1, 35), .groups = g};
+        conv_case c = {.n = nt_chance(80) ? 1 : 2,
+                       .h = nt_int(1, 10),
+                       .w = nt_int(1, 10),
+                       .ic = g * nt_int(1, 9),
+                       .oc = g * nt_int(1, 35),
+                       .groups = g};
         random_window(&c);
         random_epilogue(&c);
         check_conv(&c);
@@ -247,13 +268,14 @@ static void conv_adds_in_place(void **state)
         float *w = nt_floats(&n, nt_count(4, wd), -.2f, .2f);
         int32_t in = nt_input(&n, 4, xd, x), twice, out;
         NT_INTS(nt_op(&n, DV_OP_BINARY, NT_IDS(in, in), &twice), DV_A_BINARY, DV_BIN_ADD);
-        dv_node *node = nt_op(&n, DV_OP_CONV, NT_IDS(in, nt_const(&n, 4, wd, w), -1, -1, twice),
-                              &out);
+        dv_node *node =
+            nt_op(&n, DV_OP_CONV, NT_IDS(in, nt_const(&n, 4, wd, w), -1, -1, twice), &out);
         NT_INTS(node, DV_A_KERNEL, k, k);
         NT_INTS(node, DV_A_PADS, k / 2, k / 2, k / 2, k / 2);
         NT_INTS(node, DV_A_GROUP, 21 / icg);
-        conv_case c = {1, 9, 7, 21, 21, 21 / icg, {k, k}, {1, 1}, {1, 1},
-                       {k / 2, k / 2, k / 2, k / 2}, false, false, true, DV_ACT_NONE};
+        conv_case c = {1,        9,      7,      21,         21,
+                       21 / icg, {k, k}, {1, 1}, {1, 1},     {k / 2, k / 2, k / 2, k / 2},
+                       false,    false,  true,   DV_ACT_NONE};
         nt_array want = nt_want(&n, 4, xd);
         for (size_t i = 0; i < want.n; i++) {
             int64_t at[4];
@@ -298,7 +320,11 @@ static void transposed_random(void **state)
             in[2] = nt_const(&n, 1, &oc, bias);
         if (with_slope)
             in[3] = nt_const(&n, 1, &oc, slope);
-        dv_node *node = nt_op(&n, DV_OP_CONV_TRANSPOSE, with_slope ? 4 : with_bias ? 3 : 2, in, &out);
+        dv_node *node = nt_op(&n, DV_OP_CONV_TRANSPOSE,
+                              with_slope  ? 4
+                              : with_bias ? 3
+                                          : 2,
+                              in, &out);
         NT_INTS(node, DV_A_KERNEL, k[0], k[1]);
         NT_INTS(node, DV_A_STRIDE, s[0], s[1]);
         NT_INTS(node, DV_A_DILATION, d[0], d[1]);
@@ -343,19 +369,45 @@ static void conv_refusals(void **state)
         int64_t k[2] = {3, 3}, s[2] = {1, 1}, group = 1, act = 0;
         dmv_status code = DMV_ERR_FORMAT;
         switch (kind) {
-        case 0: xd[3] = 7; break;
-        case 1: bd[0] = 11; break;
-        case 2: k[0] = 5; break;
-        case 3: s[1] = 0; break;
-        case 4: group = 5; break;
-        case 5: group = -1; break;
-        case 6: group = 2; break; /* 2 x 8 input channels then */
-        case 7: act = DV_ACT_COUNT; break;
-        case 8: act = -1; break;
-        case 9: xd[1] = 2; code = DMV_ERR_ARGUMENT; break;
-        case 10: k[1] = INT64_MAX; break;
-        case 11: s[0] = INT64_MIN; break;
-        default: break; /* 12: a residual of another shape */
+        case 0:
+            xd[3] = 7;
+            break;
+        case 1:
+            bd[0] = 11;
+            break;
+        case 2:
+            k[0] = 5;
+            break;
+        case 3:
+            s[1] = 0;
+            break;
+        case 4:
+            group = 5;
+            break;
+        case 5:
+            group = -1;
+            break;
+        case 6:
+            group = 2;
+            break; /* 2 x 8 input channels then */
+        case 7:
+            act = DV_ACT_COUNT;
+            break;
+        case 8:
+            act = -1;
+            break;
+        case 9:
+            xd[1] = 2;
+            code = DMV_ERR_ARGUMENT;
+            break;
+        case 10:
+            k[1] = INT64_MAX;
+            break;
+        case 11:
+            s[0] = INT64_MIN;
+            break;
+        default:
+            break; /* 12: a residual of another shape */
         }
         int32_t in[5] = {nt_input(&n, 4, xd, NULL),
                          nt_const(&n, 4, wd, nt_floats(&n, nt_count(4, wd), 0, 1)),

@@ -192,11 +192,11 @@ static void gather(void **state)
         for (size_t j = 0; j < ni; j++)
             idx[j] = nt_int(-xd[axis], xd[axis] - 1);
         for (int d = 0; d < axis; d++)
-            od[or++] = xd[d];
+            od[or ++] = xd[d];
         for (int d = 0; d < ir; d++)
-            od[or++] = id[d];
+            od[or ++] = id[d];
         for (int d = axis + 1; d < rank; d++)
-            od[or++] = xd[d];
+            od[or ++] = xd[d];
         float *x = nt_floats(&n, nt_count(rank, xd), -1, 1);
         int32_t out;
         NT_INTS(nt_op(&n, DV_OP_GATHER,
@@ -268,10 +268,11 @@ static void transpose_bypassed(void **state)
         else
             xd[1] = wd[2] = 3;
         int32_t in = nt_input(&n, 4, xd, NULL), turned, out[2];
-        assert_true(dv_node_set_ints(nt_op(&n, DV_OP_TRANSPOSE, 1, &in, &turned), DV_A_PERM, perm,
-                                     4));
+        assert_true(
+            dv_node_set_ints(nt_op(&n, DV_OP_TRANSPOSE, 1, &in, &turned), DV_A_PERM, perm, 4));
         NT_INTS(nt_op(&n, DV_OP_CONV, NT_IDS(turned, nt_const(&n, 4, wd, nt_floats(&n, 6, -1, 1))),
-                      &out[0]), DV_A_KERNEL, 1, 1);
+                      &out[0]),
+                DV_A_KERNEL, 1, 1);
         out[1] = in;
         if (kind == 2) /* somebody else reads the input as it is */
             NT_INTS(nt_op(&n, DV_OP_ACT, NT_IDS(in), &out[1]), DV_A_ACT, DV_ACT_NEG);
@@ -416,7 +417,8 @@ static void shuffle(void **state)
             size_t c = e % (size_t)(g * each), row = e - c;
             want.v[e] = (double)x[row + c % (size_t)g * (size_t)each + c / (size_t)g];
         }
-        nt_check(&n, 1, &out, &want, 0, "ChannelShuffle %lld x %lld", (long long)g, (long long)each);
+        nt_check(&n, 1, &out, &want, 0, "ChannelShuffle %lld x %lld", (long long)g,
+                 (long long)each);
         nt_close(&n);
     }
 }
@@ -435,7 +437,9 @@ static void refusals(void **state)
         case 0: /* another dim differs */
             nt_op(&n, DV_OP_CONCAT, NT_IDS(x, nt_input(&n, 3, yd, NULL)), &out);
             break;
-        case 1: NT_INTS(nt_op(&n, DV_OP_CONCAT, NT_IDS(x), &out), DV_A_AXIS, 3); break;
+        case 1:
+            NT_INTS(nt_op(&n, DV_OP_CONCAT, NT_IDS(x), &out), DV_A_AXIS, 3);
+            break;
         case 2: /* sums to 5, there are 4 */
             two[0] = out = nt_tensor(&n, DV_F32);
             two[1] = nt_tensor(&n, DV_F32);
@@ -443,7 +447,9 @@ static void refusals(void **state)
             NT_INTS(node, DV_A_AXIS, 2);
             NT_INTS(node, DV_A_SPLIT, 2, 3);
             break;
-        case 3: NT_INTS(nt_op(&n, DV_OP_SLICE, NT_IDS(x), &out), DV_A_STARTS, 0); break;
+        case 3:
+            NT_INTS(nt_op(&n, DV_OP_SLICE, NT_IDS(x), &out), DV_A_STARTS, 0);
+            break;
         case 4: /* step 0 */
         case 5: /* one axis twice: two starts would add up */
         case 6: /* no such axis */
@@ -453,9 +459,15 @@ static void refusals(void **state)
             NT_INTS(node, DV_A_AXES, kind == 5 ? 1 : 0, kind == 6 ? 3 : kind == 5 ? -2 : 1);
             NT_INTS(node, DV_A_STEPS, 1, kind == 4 ? 0 : 1);
             break;
-        case 7: NT_INTS(nt_op(&n, DV_OP_TRANSPOSE, NT_IDS(x), &out), DV_A_PERM, 0, 1, 1); break;
-        case 8: NT_INTS(nt_op(&n, DV_OP_TRANSPOSE, NT_IDS(x), &out), DV_A_PERM, 0, 1); break;
-        case 9: NT_INTS(nt_op(&n, DV_OP_TRANSPOSE, NT_IDS(x), &out), DV_A_PERM, 0, 1, -1); break;
+        case 7:
+            NT_INTS(nt_op(&n, DV_OP_TRANSPOSE, NT_IDS(x), &out), DV_A_PERM, 0, 1, 1);
+            break;
+        case 8:
+            NT_INTS(nt_op(&n, DV_OP_TRANSPOSE, NT_IDS(x), &out), DV_A_PERM, 0, 1);
+            break;
+        case 9:
+            NT_INTS(nt_op(&n, DV_OP_TRANSPOSE, NT_IDS(x), &out), DV_A_PERM, 0, 1, -1);
+            break;
         case 10: /* 3 does not become 2 */
             nt_op(&n, DV_OP_EXPAND, NT_IDS(x, nt_ints(&n, 3, (int64_t[]){2, 2, 4})), &out);
             break;
@@ -471,13 +483,17 @@ static void refusals(void **state)
             NT_INTS(nt_op(&n, DV_OP_GATHER, NT_IDS(x, nt_ints(&n, 1, (int64_t[]){3})), &out),
                     DV_A_AXIS, 1);
             break;
-        case 14: NT_INTS(nt_op(&n, DV_OP_PAD, NT_IDS(x), &out), DV_A_PADS, 1, 1); break;
+        case 14:
+            NT_INTS(nt_op(&n, DV_OP_PAD, NT_IDS(x), &out), DV_A_PADS, 1, 1);
+            break;
         case 15: /* reflecting needs more than it has */
             node = nt_op(&n, DV_OP_PAD, NT_IDS(x), &out);
             NT_INTS(node, DV_A_PADS, 2, 0, 0, 0, 0, 0);
             NT_INTS(node, DV_A_MODE, 1);
             break;
-        default: NT_INTS(nt_op(&n, DV_OP_CHANNEL_SHUFFLE, NT_IDS(x), &out), DV_A_GROUP, 3); break;
+        default:
+            NT_INTS(nt_op(&n, DV_OP_CHANNEL_SHUFFLE, NT_IDS(x), &out), DV_A_GROUP, 3);
+            break;
         }
         nt_refuses(&n, out, code, "bad move %d", kind);
         nt_close(&n);

@@ -39,13 +39,20 @@ static void activations(void **state)
 static double arithmetic(int op, double a, double b)
 {
     switch (op) {
-    case DV_BIN_ADD: return a + b;
-    case DV_BIN_SUB: return a - b;
-    case DV_BIN_MUL: return a * b;
-    case DV_BIN_DIV: return a / b;
-    case DV_BIN_MAX: return fmax(a, b);
-    case DV_BIN_MIN: return fmin(a, b);
-    default: return pow(a, b);
+    case DV_BIN_ADD:
+        return a + b;
+    case DV_BIN_SUB:
+        return a - b;
+    case DV_BIN_MUL:
+        return a * b;
+    case DV_BIN_DIV:
+        return a / b;
+    case DV_BIN_MAX:
+        return fmax(a, b);
+    case DV_BIN_MIN:
+        return fmin(a, b);
+    default:
+        return pow(a, b);
     }
 }
 
@@ -189,8 +196,12 @@ static void refusals(void **state)
             NT_INTS(nt_op(&n, DV_OP_BINARY, NT_IDS(x, nt_input(&n, 2, yd, NULL)), &out),
                     DV_A_BINARY, DV_BIN_ADD);
             break;
-        case 1: NT_INTS(nt_op(&n, DV_OP_BINARY, NT_IDS(x, x), &out), DV_A_BINARY, 99); break;
-        case 2: nt_op(&n, DV_OP_BINARY, NT_IDS(x, x), &out); break;
+        case 1:
+            NT_INTS(nt_op(&n, DV_OP_BINARY, NT_IDS(x, x), &out), DV_A_BINARY, 99);
+            break;
+        case 2:
+            nt_op(&n, DV_OP_BINARY, NT_IDS(x, x), &out);
+            break;
         case 3: /* floats and integers */
             NT_INTS(nt_op(&n, DV_OP_BINARY, NT_IDS(x, nt_ints(&n, 2, list)), &out), DV_A_BINARY,
                     DV_BIN_ADD);
@@ -210,8 +221,9 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(activations), cmocka_unit_test(binary_patterns),
-        cmocka_unit_test(binary_in_place), cmocka_unit_test(prelu), cmocka_unit_test(refusals),
+        cmocka_unit_test(activations),     cmocka_unit_test(binary_patterns),
+        cmocka_unit_test(binary_in_place), cmocka_unit_test(prelu),
+        cmocka_unit_test(refusals),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     nt_shared_close();

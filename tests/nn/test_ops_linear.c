@@ -7,8 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-static void check_linear(int rank, const int64_t *xd, int64_t wide, bool with_bias,
-                         bool with_slope, bool with_add, int act)
+static void check_linear(int rank, const int64_t *xd, int64_t wide, bool with_bias, bool with_slope,
+                         bool with_add, int act)
 {
     nt_net n;
     nt_open(&n);
@@ -42,15 +42,16 @@ static void check_linear(int rank, const int64_t *xd, int64_t wide, bool with_bi
             v *= (double)slope[col];
         want.v[i] = nt_act(act, v, -0.25, 0.5);
     }
-    nt_check(&n, 1, &out, &want, 5e-6, "Linear rank %d, %lld -> %lld, bias %d slope %d add %d act %d",
-             rank, (long long)k, (long long)wide, with_bias, with_slope, with_add, act);
+    nt_check(&n, 1, &out, &want, 5e-6,
+             "Linear rank %d, %lld -> %lld, bias %d slope %d add %d act %d", rank, (long long)k,
+             (long long)wide, with_bias, with_slope, with_add, act);
     nt_close(&n);
 }
 
 static void linear(void **state)
 {
-    static const int acts[] = {DV_ACT_NONE, DV_ACT_CLIP, DV_ACT_LEAKY, DV_ACT_SIGMOID, DV_ACT_GELU,
-                               DV_ACT_HSWISH, DV_ACT_TANH};
+    static const int acts[] = {DV_ACT_NONE, DV_ACT_CLIP,   DV_ACT_LEAKY, DV_ACT_SIGMOID,
+                               DV_ACT_GELU, DV_ACT_HSWISH, DV_ACT_TANH};
     nt_seed(20);
     for (int i = 0; i < 200; i++) {
         int rank = (int)nt_int(1, 4);
@@ -146,7 +147,8 @@ static void squeeze_excite(void **state)
         int act = nt_chance(60) ? DV_ACT_CLIP : nt_chance(50) ? DV_ACT_SWISH : DV_ACT_NONE;
         int32_t in[5] = {nt_input(&n, 4, xd, x), nt_const(&n, 2, w1d, w1),
                          with1 ? nt_const(&n, 1, &r, b1) : -1, nt_const(&n, 2, w2d, w2),
-                         with2 ? nt_const(&n, 1, &c, b2) : -1}, out;
+                         with2 ? nt_const(&n, 1, &c, b2) : -1},
+                out;
         dv_node *node = nt_op(&n, DV_OP_SE, with2 ? 5 : 4, in, &out);
         NT_INTS(node, DV_A_ACT, act);
         NT_FLOATS(node, DV_A_P, 0);
@@ -191,19 +193,22 @@ static void refusals(void **state)
         nt_net n;
         nt_open(&n);
         nt_seed(23);
-        int64_t xd[2] = {3, 8}, yd[3] = {2, 8, 3}, wd[2] = {8, 5}, bd[1] = {5}, four[4] = {1, 2, 2, 8};
+        int64_t xd[2] = {3, 8}, yd[3] = {2, 8, 3}, wd[2] = {8, 5}, bd[1] = {5},
+                four[4] = {1, 2, 2, 8};
         float *w = nt_floats(&n, 64, 0, 1);
         int32_t out;
         dmv_status code = DMV_ERR_FORMAT;
         switch (kind) {
         case 0: /* width */
             wd[0] = 7;
-            nt_op(&n, DV_OP_LINEAR, NT_IDS(nt_input(&n, 2, xd, NULL), nt_const(&n, 2, wd, w)), &out);
+            nt_op(&n, DV_OP_LINEAR, NT_IDS(nt_input(&n, 2, xd, NULL), nt_const(&n, 2, wd, w)),
+                  &out);
             break;
         case 1: /* bias */
             bd[0] = 4;
-            nt_op(&n, DV_OP_LINEAR, NT_IDS(nt_input(&n, 2, xd, NULL), nt_const(&n, 2, wd, w),
-                                           nt_const(&n, 1, bd, w)), &out);
+            nt_op(&n, DV_OP_LINEAR,
+                  NT_IDS(nt_input(&n, 2, xd, NULL), nt_const(&n, 2, wd, w), nt_const(&n, 1, bd, w)),
+                  &out);
             break;
         case 2: /* weights that are computed */
             nt_op(&n, DV_OP_LINEAR, NT_IDS(nt_input(&n, 2, xd, NULL), nt_input(&n, 2, wd, NULL)),
@@ -229,8 +234,10 @@ static void refusals(void **state)
             break;
         }
         default: /* two layers that do not fit */
-            nt_op(&n, DV_OP_SE, NT_IDS(nt_input(&n, 4, four, NULL), nt_const(&n, 2, wd, w), -1,
-                                       nt_const(&n, 2, wd, w)), &out);
+            nt_op(&n, DV_OP_SE,
+                  NT_IDS(nt_input(&n, 4, four, NULL), nt_const(&n, 2, wd, w), -1,
+                         nt_const(&n, 2, wd, w)),
+                  &out);
         }
         nt_refuses(&n, out, code, "bad product %d", kind);
         nt_close(&n);

@@ -89,7 +89,12 @@ static void layer_norm(void **state)
         bool with_g = nt_chance(60), with_b = nt_chance(60);
         int32_t out, in[3] = {nt_input(&n, rank, xd, x), with_g ? nt_const(&n, 1, &c, gamma) : -1,
                               with_b ? nt_const(&n, 1, &c, beta) : -1};
-        NT_FLOATS(nt_op(&n, DV_OP_LAYER_NORM, with_b ? 3 : with_g ? 2 : 1, in, &out), DV_A_EPS, eps);
+        NT_FLOATS(nt_op(&n, DV_OP_LAYER_NORM,
+                        with_b   ? 3
+                        : with_g ? 2
+                                 : 1,
+                        in, &out),
+                  DV_A_EPS, eps);
         nt_array want = nt_want(&n, rank, xd);
         for (size_t e = 0; e < want.n; e++) {
             size_t row = e - e % (size_t)c, j = e % (size_t)c;
@@ -98,8 +103,9 @@ static void layer_norm(void **state)
                 mean += (double)x[row + (size_t)k] / (double)c;
             for (int64_t k = 0; k < c; k++)
                 var += pow((double)x[row + (size_t)k] - mean, 2) / (double)c;
-            want.v[e] = ((double)x[e] - mean) / sqrt(var + (double)eps) *
-                            (with_g ? (double)gamma[j] : 1) + (with_b ? (double)beta[j] : 0);
+            want.v[e] =
+                ((double)x[e] - mean) / sqrt(var + (double)eps) * (with_g ? (double)gamma[j] : 1) +
+                (with_b ? (double)beta[j] : 0);
         }
         nt_check(&n, 1, &out, &want, shift > 0 ? 5e-5 : 5e-6, "LayerNorm %lld, shift %g, %d %d",
                  (long long)c, (double)shift, with_g, with_b);
@@ -110,13 +116,19 @@ static void layer_norm(void **state)
 static double reduced(int kind, double acc, double v, bool first)
 {
     switch (kind) {
-    case DV_RED_MAX: return first ? v : fmax(acc, v);
-    case DV_RED_MIN: return first ? v : fmin(acc, v);
-    case DV_RED_PROD: return first ? v : acc * v;
-    case DV_RED_L1: return acc + fabs(v);
+    case DV_RED_MAX:
+        return first ? v : fmax(acc, v);
+    case DV_RED_MIN:
+        return first ? v : fmin(acc, v);
+    case DV_RED_PROD:
+        return first ? v : acc * v;
+    case DV_RED_L1:
+        return acc + fabs(v);
     case DV_RED_L2:
-    case DV_RED_SUMSQ: return acc + v * v;
-    default: return acc + v;
+    case DV_RED_SUMSQ:
+        return acc + v * v;
+    default:
+        return acc + v;
     }
 }
 
@@ -181,12 +193,24 @@ static void refusals(void **state)
         float *v = nt_floats(&n, 8, 0, 1);
         int32_t x = nt_input(&n, 2, xd, NULL), out;
         switch (kind) {
-        case 0: NT_INTS(nt_op(&n, DV_OP_SOFTMAX, NT_IDS(x), &out), DV_A_AXIS, 2); break;
-        case 1: NT_INTS(nt_op(&n, DV_OP_SOFTMAX, NT_IDS(x), &out), DV_A_AXIS, INT64_MIN); break;
-        case 2: NT_INTS(nt_op(&n, DV_OP_L2_NORM, NT_IDS(x), &out), DV_A_AXIS, -3); break;
-        case 3: nt_op(&n, DV_OP_LAYER_NORM, NT_IDS(x, nt_const(&n, 1, gd, v)), &out); break;
-        case 4: NT_INTS(nt_op(&n, DV_OP_REDUCE, NT_IDS(x), &out), DV_A_REDUCE, DV_RED_COUNT); break;
-        case 5: nt_op(&n, DV_OP_REDUCE, NT_IDS(x), &out); break;
+        case 0:
+            NT_INTS(nt_op(&n, DV_OP_SOFTMAX, NT_IDS(x), &out), DV_A_AXIS, 2);
+            break;
+        case 1:
+            NT_INTS(nt_op(&n, DV_OP_SOFTMAX, NT_IDS(x), &out), DV_A_AXIS, INT64_MIN);
+            break;
+        case 2:
+            NT_INTS(nt_op(&n, DV_OP_L2_NORM, NT_IDS(x), &out), DV_A_AXIS, -3);
+            break;
+        case 3:
+            nt_op(&n, DV_OP_LAYER_NORM, NT_IDS(x, nt_const(&n, 1, gd, v)), &out);
+            break;
+        case 4:
+            NT_INTS(nt_op(&n, DV_OP_REDUCE, NT_IDS(x), &out), DV_A_REDUCE, DV_RED_COUNT);
+            break;
+        case 5:
+            nt_op(&n, DV_OP_REDUCE, NT_IDS(x), &out);
+            break;
         default: {
             dv_node *node = nt_op(&n, DV_OP_REDUCE, NT_IDS(x), &out);
             NT_INTS(node, DV_A_REDUCE, DV_RED_SUM);

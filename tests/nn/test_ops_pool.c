@@ -46,8 +46,8 @@ static void pools(void **state)
         int64_t od[4] = {xd[0], oh, ow, xd[3]};
         float *x = nt_floats(&n, nt_count(4, xd), -2, 2);
         int32_t out;
-        dv_node *node = nt_op(&n, avg ? DV_OP_AVG_POOL : DV_OP_MAX_POOL,
-                              NT_IDS(nt_input(&n, 4, xd, x)), &out);
+        dv_node *node =
+            nt_op(&n, avg ? DV_OP_AVG_POOL : DV_OP_MAX_POOL, NT_IDS(nt_input(&n, 4, xd, x)), &out);
         NT_INTS(node, DV_A_KERNEL, k[0], k[1]);
         NT_INTS(node, DV_A_STRIDE, s[0], s[1]);
         NT_INTS(node, DV_A_DILATION, d[0], d[1]);
@@ -77,12 +77,13 @@ static void pools(void **state)
             else
                 want.v[e] = top;
         }
-        nt_check(&n, 1, &out, &want, 3e-6,
-                 "pool avg %d %lldx%lldx%lld k %lldx%lld s %lld,%lld d %lld pads %lld,%lld,%lld,%lld "
-                 "ceil %d count %d", avg, (long long)xd[1], (long long)xd[2], (long long)xd[3],
-                 (long long)k[0], (long long)k[1], (long long)s[0], (long long)s[1],
-                 (long long)d[0], (long long)pad[0], (long long)pad[1], (long long)pad[2],
-                 (long long)pad[3], up, count_pad);
+        nt_check(
+            &n, 1, &out, &want, 3e-6,
+            "pool avg %d %lldx%lldx%lld k %lldx%lld s %lld,%lld d %lld pads %lld,%lld,%lld,%lld "
+            "ceil %d count %d",
+            avg, (long long)xd[1], (long long)xd[2], (long long)xd[3], (long long)k[0],
+            (long long)k[1], (long long)s[0], (long long)s[1], (long long)d[0], (long long)pad[0],
+            (long long)pad[1], (long long)pad[2], (long long)pad[3], up, count_pad);
         nt_close(&n);
     }
 }
@@ -96,8 +97,8 @@ static void pools_in_padding(void **state)
         int64_t xd[4] = {1, 2, 2, 5}, od[4] = {1, 8, 8, 5};
         float *x = nt_floats(&n, nt_count(4, xd), -1, 1);
         int32_t out;
-        dv_node *node = nt_op(&n, avg ? DV_OP_AVG_POOL : DV_OP_MAX_POOL,
-                              NT_IDS(nt_input(&n, 4, xd, x)), &out);
+        dv_node *node =
+            nt_op(&n, avg ? DV_OP_AVG_POOL : DV_OP_MAX_POOL, NT_IDS(nt_input(&n, 4, xd, x)), &out);
         NT_INTS(node, DV_A_KERNEL, 1, 1);
         NT_INTS(node, DV_A_PADS, 3, 3, 3, 3);
         nt_array want = nt_want(&n, 4, od);
@@ -106,7 +107,8 @@ static void pools_in_padding(void **state)
             nt_unravel(e, 4, od, at);
             bool in = at[1] >= 3 && at[1] < 5 && at[2] >= 3 && at[2] < 5;
             want.v[e] = in    ? (double)x[((at[1] - 3) * 2 + at[2] - 3) * 5 + at[3]]
-                        : avg ? 0 : -INFINITY;
+                        : avg ? 0
+                              : -INFINITY;
         }
         nt_check(&n, 1, &out, &want, 0, "padding only, avg %d", avg);
         nt_close(&n);
@@ -138,10 +140,14 @@ static double nearest(int mode, double p)
 {
     double low = floor(p), frac = p - low;
     switch (mode) {
-    case 0: return frac <= 0.5 ? low : low + 1;
-    case 1: return frac < 0.5 ? low : low + 1;
-    case 2: return low;
-    default: return ceil(p);
+    case 0:
+        return frac <= 0.5 ? low : low + 1;
+    case 1:
+        return frac < 0.5 ? low : low + 1;
+    case 2:
+        return low;
+    default:
+        return ceil(p);
     }
 }
 
@@ -188,8 +194,8 @@ static void resize(void **state)
             nt_unravel(e, 4, od, at);
             for (int d = 0; d < 2; d++) {
                 top[d] = (double)(xd[1 + d] - 1);
-                p[d] = source(coord, (double)at[1 + d], scale[d], (double)xd[1 + d],
-                              (double)size[d]);
+                p[d] =
+                    source(coord, (double)at[1 + d], scale[d], (double)xd[1 + d], (double)size[d]);
             }
             for (int corner = 0; corner < 4; corner++) { /* of the square of four pixels */
                 double pos[2], weight = 1;
@@ -201,8 +207,11 @@ static void resize(void **state)
                     weight *= far ? share : 1 - share;
                 }
                 if (weight > 0)
-                    want.v[e] += weight * (double)x[((at[0] * xd[1] + (int64_t)pos[0]) * xd[2] +
-                                                     (int64_t)pos[1]) * xd[3] + at[3]];
+                    want.v[e] +=
+                        weight *
+                        (double)x[((at[0] * xd[1] + (int64_t)pos[0]) * xd[2] + (int64_t)pos[1]) *
+                                      xd[3] +
+                                  at[3]];
             }
         }
         nt_check(&n, 1, &out, &want, 5e-6,
@@ -226,8 +235,8 @@ static void depth_space(void **state)
         int kind = (int)nt_int(0, 2); /* DCR, CRD, SpaceToDepth */
         float *x = nt_floats(&n, nt_count(4, deep), -1, 1);
         int32_t out, in = nt_input(&n, 4, kind == 2 ? fine : deep, x);
-        dv_node *node = nt_op(&n, kind == 2 ? DV_OP_SPACE_TO_DEPTH : DV_OP_DEPTH_TO_SPACE,
-                              NT_IDS(in), &out);
+        dv_node *node =
+            nt_op(&n, kind == 2 ? DV_OP_SPACE_TO_DEPTH : DV_OP_DEPTH_TO_SPACE, NT_IDS(in), &out);
         NT_INTS(node, DV_A_BLOCK, b);
         if (kind == 1)
             NT_INTS(node, DV_A_DCR, 0);
@@ -259,7 +268,9 @@ static void refusals(void **state)
         int32_t x = nt_input(&n, 4, xd, NULL), out;
         dmv_status code = DMV_ERR_FORMAT;
         switch (kind) {
-        case 0: NT_INTS(nt_op(&n, DV_OP_MAX_POOL, NT_IDS(x), &out), DV_A_KERNEL, 3); break;
+        case 0:
+            NT_INTS(nt_op(&n, DV_OP_MAX_POOL, NT_IDS(x), &out), DV_A_KERNEL, 3);
+            break;
         case 1:
             NT_INTS(nt_op(&n, DV_OP_AVG_POOL, NT_IDS(x), &out), DV_A_KERNEL, 5, 5);
             code = DMV_ERR_ARGUMENT;
@@ -268,14 +279,22 @@ static void refusals(void **state)
             NT_INTS(nt_op(&n, DV_OP_AVG_POOL, NT_IDS(nt_input(&n, 2, flat, NULL)), &out),
                     DV_A_KERNEL, 2, 2);
             break;
-        case 3: nt_op(&n, DV_OP_RESIZE, NT_IDS(x), &out); break;
-        case 4: NT_FLOATS(nt_op(&n, DV_OP_RESIZE, NT_IDS(x), &out), DV_A_SCALES, -1, 1); break;
+        case 3:
+            nt_op(&n, DV_OP_RESIZE, NT_IDS(x), &out);
+            break;
+        case 4:
+            NT_FLOATS(nt_op(&n, DV_OP_RESIZE, NT_IDS(x), &out), DV_A_SCALES, -1, 1);
+            break;
         case 5:
             NT_INTS(nt_op(&n, DV_OP_RESIZE, NT_IDS(x), &out), DV_A_SIZES, INT64_MAX, 1);
             code = DMV_ERR_LIMIT;
             break;
-        case 6: NT_INTS(nt_op(&n, DV_OP_DEPTH_TO_SPACE, NT_IDS(x), &out), DV_A_BLOCK, 2); break;
-        default: NT_INTS(nt_op(&n, DV_OP_SPACE_TO_DEPTH, NT_IDS(x), &out), DV_A_BLOCK, 3); break;
+        case 6:
+            NT_INTS(nt_op(&n, DV_OP_DEPTH_TO_SPACE, NT_IDS(x), &out), DV_A_BLOCK, 2);
+            break;
+        default:
+            NT_INTS(nt_op(&n, DV_OP_SPACE_TO_DEPTH, NT_IDS(x), &out), DV_A_BLOCK, 3);
+            break;
         }
         nt_refuses(&n, out, code, "bad picture op %d", kind);
         nt_close(&n);

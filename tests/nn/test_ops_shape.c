@@ -42,8 +42,8 @@ static void reshape(void **state)
                 in[1] = nt_ints(&n, cases[c].to_rank, cases[c].shape);
             dv_node *node = nt_op(&n, DV_OP_RESHAPE, 1 + as_input, in, &out);
             if (!as_input)
-                assert_true(dv_node_set_ints(node, DV_A_SHAPE, cases[c].shape,
-                                             (uint32_t)cases[c].to_rank));
+                assert_true(
+                    dv_node_set_ints(node, DV_A_SHAPE, cases[c].shape, (uint32_t)cases[c].to_rank));
             check_view(&n, out, x, cases[c].to_rank, cases[c].to, "Reshape");
             nt_close(&n);
         }
@@ -164,10 +164,12 @@ static void shape_arithmetic(void **state)
         nt_open(&n);
         x = nt_floats(&n, (size_t)(3 * size * (size + 2)), -1, 1);
         in = nt_input(&n, 4, xd, x);
-        int32_t s = nt_tensor(&n, DV_I64), back = nt_tensor(&n, DV_I64), grid = nt_tensor(&n, DV_I64),
-                turn = nt_tensor(&n, DV_I64), flat = nt_tensor(&n, DV_I64), wide = nt_tensor(&n, DV_I64),
-                part[2] = {nt_tensor(&n, DV_I64), nt_tensor(&n, DV_I64)}, same = nt_tensor(&n, DV_I64),
-                more = nt_tensor(&n, DV_I64), thin = nt_tensor(&n, DV_I64), cast = nt_tensor(&n, DV_I64),
+        int32_t s = nt_tensor(&n, DV_I64), back = nt_tensor(&n, DV_I64),
+                grid = nt_tensor(&n, DV_I64), turn = nt_tensor(&n, DV_I64),
+                flat = nt_tensor(&n, DV_I64), wide = nt_tensor(&n, DV_I64),
+                part[2] = {nt_tensor(&n, DV_I64), nt_tensor(&n, DV_I64)},
+                same = nt_tensor(&n, DV_I64), more = nt_tensor(&n, DV_I64),
+                thin = nt_tensor(&n, DV_I64), cast = nt_tensor(&n, DV_I64),
                 final = nt_tensor(&n, DV_I64);
         nt_node(&n, DV_OP_SHAPE, NT_IDS(in), 1, &s); /* [1, 3, h, w] */
         dv_node *rev = nt_node(&n, DV_OP_SLICE, NT_IDS(s), 1, &back);
@@ -178,17 +180,19 @@ static void shape_arithmetic(void **state)
         NT_INTS(nt_node(&n, DV_OP_RESHAPE, NT_IDS(back), 1, &grid), DV_A_SHAPE, 2, 2);
         nt_node(&n, DV_OP_TRANSPOSE, NT_IDS(grid), 1, &turn); /* [[w, 3], [h, 1]] */
         NT_INTS(nt_node(&n, DV_OP_FLATTEN, NT_IDS(turn), 1, &flat), DV_A_AXIS, 0);
-        NT_INTS(nt_node(&n, DV_OP_SQUEEZE, NT_IDS(flat), 1, &thin), DV_A_AXES, 0); /* [w, 3, h, 1] */
+        NT_INTS(nt_node(&n, DV_OP_SQUEEZE, NT_IDS(flat), 1, &thin), DV_A_AXES,
+                0); /* [w, 3, h, 1] */
         NT_INTS(nt_node(&n, DV_OP_SPLIT, NT_IDS(thin), 2, part), DV_A_SPLIT, 3, 1);
         nt_node(&n, DV_OP_EXPAND, NT_IDS(part[1], nt_ints(&n, 1, &two)), 1, &wide); /* [1, 1] */
         nt_node(&n, DV_OP_IDENTITY, NT_IDS(wide), 1, &same);
-        NT_INTS(nt_node(&n, DV_OP_BINARY, NT_IDS(same, nt_ints(&n, 1, &zero)), 1, &more), DV_A_BINARY,
-                DV_BIN_MAX);
+        NT_INTS(nt_node(&n, DV_OP_BINARY, NT_IDS(same, nt_ints(&n, 1, &zero)), 1, &more),
+                DV_A_BINARY, DV_BIN_MAX);
         float ones[2] = {1.0f, 1.9f}; /* towards zero: 1 */
         NT_INTS(nt_node(&n, DV_OP_CAST, NT_IDS(nt_const(&n, 1, &two, ones)), 1, &cast), DV_A_TO,
                 DV_I64);
         int32_t product = nt_tensor(&n, DV_I64);
-        NT_INTS(nt_node(&n, DV_OP_BINARY, NT_IDS(more, cast), 1, &product), DV_A_BINARY, DV_BIN_MUL);
+        NT_INTS(nt_node(&n, DV_OP_BINARY, NT_IDS(more, cast), 1, &product), DV_A_BINARY,
+                DV_BIN_MUL);
         nt_node(&n, DV_OP_CONCAT, NT_IDS(part[0], product, nt_ints(&n, 1, &one)), 1, &final);
         nt_op(&n, DV_OP_RESHAPE, NT_IDS(in, final), &out);
         check_view(&n, out, x, 6, (int64_t[]){size + 2, 3, size, 1, 1, 1}, "moved integers");
@@ -234,16 +238,36 @@ static void refusals(void **state)
         int32_t x = nt_input(&n, 3, xd, NULL), out, i = nt_tensor(&n, DV_I64);
         dmv_status code = DMV_ERR_FORMAT;
         switch (kind) {
-        case 0: NT_INTS(nt_op(&n, DV_OP_RESHAPE, NT_IDS(x), &out), DV_A_SHAPE, 5, 5); break;
-        case 1: NT_INTS(nt_op(&n, DV_OP_RESHAPE, NT_IDS(x), &out), DV_A_SHAPE, -1, -1); break;
-        case 2: NT_INTS(nt_op(&n, DV_OP_RESHAPE, NT_IDS(x), &out), DV_A_SHAPE, -1, 5); break;
-        case 3: NT_INTS(nt_op(&n, DV_OP_RESHAPE, NT_IDS(x), &out), DV_A_SHAPE, -2, 12); break;
-        case 4: NT_INTS(nt_op(&n, DV_OP_RESHAPE, NT_IDS(x), &out), DV_A_SHAPE, 2, 3, 4, 0); break;
-        case 5: nt_op(&n, DV_OP_RESHAPE, NT_IDS(x, nt_ints(&n, 7, list)), &out); break;
-        case 6: nt_op(&n, DV_OP_RESHAPE, NT_IDS(x), &out); break;
-        case 7: NT_INTS(nt_op(&n, DV_OP_FLATTEN, NT_IDS(x), &out), DV_A_AXIS, 4); break;
-        case 8: NT_INTS(nt_op(&n, DV_OP_SQUEEZE, NT_IDS(x), &out), DV_A_AXES, 0); break;
-        case 9: NT_INTS(nt_op(&n, DV_OP_UNSQUEEZE, NT_IDS(x), &out), DV_A_AXES, 0, 0); break;
+        case 0:
+            NT_INTS(nt_op(&n, DV_OP_RESHAPE, NT_IDS(x), &out), DV_A_SHAPE, 5, 5);
+            break;
+        case 1:
+            NT_INTS(nt_op(&n, DV_OP_RESHAPE, NT_IDS(x), &out), DV_A_SHAPE, -1, -1);
+            break;
+        case 2:
+            NT_INTS(nt_op(&n, DV_OP_RESHAPE, NT_IDS(x), &out), DV_A_SHAPE, -1, 5);
+            break;
+        case 3:
+            NT_INTS(nt_op(&n, DV_OP_RESHAPE, NT_IDS(x), &out), DV_A_SHAPE, -2, 12);
+            break;
+        case 4:
+            NT_INTS(nt_op(&n, DV_OP_RESHAPE, NT_IDS(x), &out), DV_A_SHAPE, 2, 3, 4, 0);
+            break;
+        case 5:
+            nt_op(&n, DV_OP_RESHAPE, NT_IDS(x, nt_ints(&n, 7, list)), &out);
+            break;
+        case 6:
+            nt_op(&n, DV_OP_RESHAPE, NT_IDS(x), &out);
+            break;
+        case 7:
+            NT_INTS(nt_op(&n, DV_OP_FLATTEN, NT_IDS(x), &out), DV_A_AXIS, 4);
+            break;
+        case 8:
+            NT_INTS(nt_op(&n, DV_OP_SQUEEZE, NT_IDS(x), &out), DV_A_AXES, 0);
+            break;
+        case 9:
+            NT_INTS(nt_op(&n, DV_OP_UNSQUEEZE, NT_IDS(x), &out), DV_A_AXES, 0, 0);
+            break;
         case 10: /* four more axes than there can be */
             NT_INTS(nt_op(&n, DV_OP_UNSQUEEZE, NT_IDS(x), &out), DV_A_AXES, 0, 1, 2, 3);
             break;
@@ -258,7 +282,8 @@ static void refusals(void **state)
             code = DMV_ERR_UNSUPPORTED;
             break;
         default: /* empty, but with sizes that no product may meet */
-            nt_op(&n, DV_OP_EXPAND, NT_IDS(nt_input(&n, 0, NULL, NULL), nt_ints(&n, 3, huge)), &out);
+            nt_op(&n, DV_OP_EXPAND, NT_IDS(nt_input(&n, 0, NULL, NULL), nt_ints(&n, 3, huge)),
+                  &out);
             code = DMV_ERR_LIMIT;
         }
         nt_refuses(&n, out, code, "bad shape %d", kind);
@@ -269,9 +294,12 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reshape),          cmocka_unit_test(flatten_squeeze),
-        cmocka_unit_test(views_of_constants), cmocka_unit_test(shape_arithmetic),
-        cmocka_unit_test(resize_to_like),   cmocka_unit_test(refusals),
+        cmocka_unit_test(reshape),
+        cmocka_unit_test(flatten_squeeze),
+        cmocka_unit_test(views_of_constants),
+        cmocka_unit_test(shape_arithmetic),
+        cmocka_unit_test(resize_to_like),
+        cmocka_unit_test(refusals),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     nt_shared_close();

@@ -46,14 +46,15 @@ static void add_conv(maker *m, int a)
 {
     static const int64_t widths[] = {4, 8, 20};
     bool depthwise = nt_chance(30);
-    int64_t c = m->c[a], oc = depthwise ? c : NT_PICK(widths), k = depthwise || nt_chance(40) ? 3 : 1;
+    int64_t c = m->c[a], oc = depthwise ? c : NT_PICK(widths),
+            k = depthwise || nt_chance(40) ? 3 : 1;
     int64_t wd[4] = {k, k, depthwise ? 1 : c, oc};
     float scale = 1.0f / (float)(k * wd[2]);
     int add = nt_chance(50) ? pick_with(m, oc) : -1;
     int32_t w = nt_const(m->n, 4, wd, nt_floats(m->n, nt_count(4, wd), -scale, scale)), out;
     int32_t bias = nt_const(m->n, 1, &oc, nt_floats(m->n, (size_t)oc, -1, 1));
-    dv_node *n = nt_op(m->n, DV_OP_CONV,
-                       NT_IDS(m->id[a], w, bias, -1, add < 0 ? -1 : m->id[add]), &out);
+    dv_node *n =
+        nt_op(m->n, DV_OP_CONV, NT_IDS(m->id[a], w, bias, -1, add < 0 ? -1 : m->id[add]), &out);
     NT_INTS(n, DV_A_KERNEL, k, k);
     NT_INTS(n, DV_A_PADS, k / 2, k / 2, k / 2, k / 2);
     NT_INTS(n, DV_A_GROUP, depthwise ? c : 1);
@@ -169,7 +170,8 @@ static void check_overlaps(nt_net *n, const dv_exec *x, int round)
 {
     const dv_graph *g = x->g;
     int32_t *value = nt_mem(n, g->n_tensors * sizeof *value);
-    int *first = nt_mem(n, g->n_tensors * sizeof *first), *last = nt_mem(n, g->n_tensors * sizeof *last);
+    int *first = nt_mem(n, g->n_tensors * sizeof *first),
+        *last = nt_mem(n, g->n_tensors * sizeof *last);
     int end = (int)g->n_nodes;
     for (size_t i = 0; i < g->n_tensors; i++) {
         value[i] = (int32_t)i;
@@ -206,7 +208,8 @@ static void check_overlaps(nt_net *n, const dv_exec *x, int round)
                     g->tensors[v].data || !overlap(&x->v[v], &x->v[o]))
                     continue;
                 if (last[v] > i || first[v] == i || !may_take(x, s, value, v))
-                    fail_msg("graph %d, step %d: tensor %d is written over tensor %d", round, i, o, v);
+                    fail_msg("graph %d, step %d: tensor %d is written over tensor %d", round, i, o,
+                             v);
             }
         }
     }
@@ -324,8 +327,8 @@ static void reshaped(void **state)
     int64_t xd[4] = {1, -9, -9, 5}, wd[4] = {3, 3, 5, 7};
     float *x = nt_floats(&n, 9 * 9 * 5, -1, 1);
     int32_t t = nt_input(&n, 4, xd, x), c, out;
-    dv_node *node = nt_op(&n, DV_OP_CONV,
-                          NT_IDS(t, nt_const(&n, 4, wd, nt_floats(&n, nt_count(4, wd), -1, 1))), &c);
+    dv_node *node = nt_op(
+        &n, DV_OP_CONV, NT_IDS(t, nt_const(&n, 4, wd, nt_floats(&n, nt_count(4, wd), -1, 1))), &c);
     NT_INTS(node, DV_A_KERNEL, 3, 3);
     NT_INTS(node, DV_A_PADS, 1, 1, 1, 1);
     node = nt_op(&n, DV_OP_REDUCE, NT_IDS(c), &out);
@@ -399,8 +402,10 @@ static void session_allocates_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_graphs), cmocka_unit_test(chain_is_small),
-        cmocka_unit_test(reshaped), cmocka_unit_test(session_allocates_nothing),
+        cmocka_unit_test(random_graphs),
+        cmocka_unit_test(chain_is_small),
+        cmocka_unit_test(reshaped),
+        cmocka_unit_test(session_allocates_nothing),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     nt_shared_close();
