@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * replay.c - runs a fuzz target without libFuzzer, as an ordinary test: over the files given,
- * and over mutations of them with a fixed seed. Files that cannot be read are errors; with
- * no file at all the test is skipped.
+ * replay.c - runs a fuzz target without libFuzzer, as an ordinary test: over the inputs that the
+ * target makes in code, over the files given, and over mutations of all of them with a fixed
+ * seed, for a few seconds. With no input at all the test is skipped. `--seeds FOLDER` writes the
+ * inputs that are made in code, as a first corpus for libFuzzer.
  */
-#include <stdio.h>
+#include "replay.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/base.h"
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define SECONDS 6
 
 static uint64_t seed = 88172645463325252u;
 
@@ -49,11 +51,62 @@ static size_t mutate(uint8_t *p, size_t n)
     return n;
 }
 
+/* The input itself once, then mutations until the time is up. */
+static void play(const char *name, const uint8_t *data, size_t size, uint64_t until)
+{
+    uint8_t *copy = dv_malloc(size + 1);
+    int runs = 0;
+    LLVMFuzzerTestOneInput(data, size);
+    for (; copy && runs < 20000 && dv_now_ns() < until; runs++) {
+        memcpy(copy, data, size);
+        LLVMFuzzerTestOneInput(copy, mutate(copy, size));
+    }
+    printf("%s: itself and %d mutations\n", name, runs);
+    dv_free(copy);
+}
+
+static bool made(unsigned i, dv_buf *b)
+{
+    memset(b, 0, sizeof *b);
+    return dv_fuzz_seed && dv_fuzz_seed(i, b) && !b->bad;
+}
+
+static int write_seeds(const char *folder)
+{
+    dv_buf b;
+    for (unsigned i = 0; made(i, &b); i++) {
+        char path[4096];
+        dv_err e;
+        snprintf(path, sizeof path, "%s/seed%u", folder, i);
+        dmv_status st = dv_write_file(path, b.data, b.size, &e);
+        dv_buf_free(&b);
+        if (st) {
+            fprintf(stderr, "%s\n", e.msg);
+            return 1;
+        }
+    }
+    dv_buf_free(&b);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
-    int files = 0;
-    uint64_t end = dv_now_ns() + 6000000000u;
-    for (int i = 1; i < argc; i++) {
+    if (argc == 3 && !strcmp(argv[1], "--seeds"))
+        return write_seeds(argv[2]);
+    unsigned n_made = 0, n_files = 0;
+    dv_buf b;
+    for (; made(n_made, &b); n_made++)
+        dv_buf_free(&b);
+    dv_buf_free(&b);
+    uint64_t left = n_made + (unsigned)argc - 1, end = dv_now_ns() + SECONDS * 1000000000ull;
+    for (unsigned i = 0; i < n_made && made(i, &b); i++, left--) {
+        char name[32];
+        uint64_t now = dv_now_ns();
+        snprintf(name, sizeof name, "made in code %u", i);
+        play(name, b.data, b.size, now < end ? now + (end - now) / left : now);
+        dv_buf_free(&b);
+    }
+    for (int i = 1; i < argc; i++, left--) {
         uint8_t *data;
         size_t size;
         dv_err e = {0};
@@ -61,22 +114,12 @@ int main(int argc, char **argv)
             printf("left out: %s\n", e.msg);
             continue;
         }
-        files++;
-        LLVMFuzzerTestOneInput(data, size);
-        uint8_t *copy = dv_malloc(size + 1);
-        uint64_t until = dv_now_ns() + (end - dv_now_ns()) / (uint64_t)(argc - i);
-        int runs = 0;
-        for (; copy && runs < 20000 && dv_now_ns() < until; runs++) {
-            memcpy(copy, data, size);
-            LLVMFuzzerTestOneInput(copy, mutate(copy, size));
-        }
-        printf("%s: itself and %d mutations\n", argv[i], runs);
-        dv_free(copy);
+        n_files++;
+        uint64_t now = dv_now_ns();
+        play(argv[i], data, size, now < end ? now + (end - now) / left : now);
         dv_free(data);
-        if (dv_now_ns() >= end)
-            end = dv_now_ns() + 1000000000u; /* a slow file: the others still get their turn */
     }
-    if (!files)
-        printf("skipped: none of the seed files is there (./run build fetches them)\n");
-    return files ? 0 : 77;
+    if (n_made + n_files == 0)
+        printf("skipped: there is no input (./run build fetches some)\n");
+    return n_made + n_files ? 0 : 77;
 }

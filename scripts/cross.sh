@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# cross.sh - builds base, kernels, nn, face and image for 64-bit and 32-bit ARM and runs tests under qemu's user-mode emulation, so that the NEON kernels are checked on any machine.
+# cross.sh - builds base, kernels, nn, face and image for 64-bit and 32-bit ARM and runs tests
+# under qemu's user-mode emulation, so that the NEON kernels are checked on any machine.
 # Folders: build-aarch64/, build-armhf/. A processor whose compiler or emulator is missing is
 # left out and named. The emulator says nothing about speed. Exit status: 1 if a test failed.
 # With arguments: only these processors.

@@ -30,7 +30,7 @@ download() {
     (
         cd "$work"
         HOME=$work npm_config_cache=$work/npm npm_config_update_notifier=false \
-            npm pack --ignore-scripts --silent "$1" >npm.log 2>&1 </dev/null
+            npm pack --ignore-scripts --loglevel=error "$1" >npm.log 2>&1 </dev/null
     ) || {
         tail -n 15 "$work/npm.log" >&2
         fail "$1 could not be downloaded" "Check the network and npm's settings, then try again."
