@@ -29,7 +29,7 @@ download() {
     step "downloading $1"
     (
         cd "$work"
-        HOME=$work npm_config_cache=$work/npm npm_config_update_notifier=false \
+        npm_config_cache=$work/npm npm_config_update_notifier=false \
             npm pack --ignore-scripts --loglevel=error "$1" >npm.log 2>&1 </dev/null
     ) || {
         tail -n 15 "$work/npm.log" >&2
