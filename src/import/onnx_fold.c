@@ -323,7 +323,9 @@ static bool fold_shape_gather(dv_lower *L, const dv_node *n, folded *f)
     int rank = lw_rank(L, s->shape_of);
     for (size_t i = 0; i < f->count; i++) {
         int64_t at = ((const int64_t *)idx->data)[i], dim;
-        dim = lw_dim(L, s->shape_of, (int)(at < 0 ? at + rank : DV_MIN(at, DMV_MAX_RANK)));
+        if (rank < 0 || at < -rank || at >= rank)
+            return false;
+        dim = lw_dim(L, s->shape_of, (int)(at < 0 ? at + rank : at));
         if (dim < 0)
             return false;
         ((int64_t *)f->data)[i] = dim;
