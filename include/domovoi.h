@@ -111,7 +111,7 @@ typedef struct dmv_face {
     float landmarks[5][2]; /* x, y: left eye, right eye (as seen in the picture), nose,
                               left and right corner of the mouth */
     int has_landmarks;
-    float quality;         /* 0..1, see dmv_face_quality; < 0 = not computed */
+    float quality; /* 0..1, see dmv_face_quality; < 0 = not computed */
 } dmv_face;
 
 /* ---- models ------------------------------------------------------------- */
@@ -206,8 +206,8 @@ DMV_API void dmv_pipeline_close(dmv_pipeline **p);
 DMV_API dmv_status dmv_pipeline_detect(dmv_pipeline *p, const dmv_image *img, dmv_face *faces,
                                        size_t cap, size_t *n);
 /* Aligns one face and writes its unit-length embedding, dmv_pipeline_dim floats. */
-DMV_API dmv_status dmv_pipeline_embed(dmv_pipeline *p, const dmv_image *img,
-                                      const dmv_face *face, float *embedding);
+DMV_API dmv_status dmv_pipeline_embed(dmv_pipeline *p, const dmv_image *img, const dmv_face *face,
+                                      float *embedding);
 /* The same for a picture that is aligned already (DMV_ALIGNED_SIZE squared). */
 DMV_API dmv_status dmv_pipeline_embed_aligned(dmv_pipeline *p, const dmv_image *aligned,
                                               float *embedding);
@@ -219,11 +219,11 @@ DMV_API size_t dmv_pipeline_dim(const dmv_pipeline *p);
 DMV_API dmv_status dmv_align(const dmv_image *img, const float landmarks[5][2], uint8_t *rgb);
 
 typedef struct dmv_quality {
-    float size;     /* distance of the eyes against 48 pixels, clipped to 1 */
-    float pose;     /* 1 = frontal, from the symmetry of the five points */
-    float sharpness;/* variance of the Laplacian of the aligned face, squashed to 0..1 */
-    float exposure; /* share of grey levels that are neither crushed nor blown */
-    float total;    /* geometric mean of the four */
+    float size;      /* distance of the eyes against 48 pixels, clipped to 1 */
+    float pose;      /* 1 = frontal, from the symmetry of the five points */
+    float sharpness; /* variance of the Laplacian of the aligned face, squashed to 0..1 */
+    float exposure;  /* share of grey levels that are neither crushed nor blown */
+    float total;     /* geometric mean of the four */
 } dmv_quality;
 DMV_API dmv_status dmv_face_quality(const dmv_image *img, const dmv_face *face, dmv_quality *q);
 

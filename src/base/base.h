@@ -40,9 +40,9 @@ dmv_status dv_fail_in(dv_err *e, const char *fmt, ...) __attribute__((format(pri
 /* ---- memory ----
  * Every allocation of the project goes through these, so that tests can count
  * them and fail the Nth. Sizes are checked by the callers (dv_mul, dv_add). */
-void *dv_malloc(size_t n);            /* n = 0 gives a valid pointer */
+void *dv_malloc(size_t n);              /* n = 0 gives a valid pointer */
 void *dv_calloc(size_t n, size_t size); /* NULL on overflow too */
-void *dv_realloc(void *p, size_t n);  /* alignment of dv_alloc_aligned is lost */
+void *dv_realloc(void *p, size_t n);    /* alignment of dv_alloc_aligned is lost */
 /* DV_ALIGN-aligned; freed by dv_free as well. Not zeroed. */
 void *dv_alloc_aligned(size_t n);
 void dv_free(void *p);
@@ -131,9 +131,9 @@ void dv_hex(const uint8_t *p, size_t n, char *out /* 2n + 1 */);
 
 /* ---- CPU ---- */
 enum {
-    DV_CPU_AVX2 = 1 << 0,    /* with FMA and F16C */
-    DV_CPU_AVX512 = 1 << 1,  /* F, BW, VL, DQ; implies AVX2 */
-    DV_CPU_VNNI = 1 << 2,    /* AVX512_VNNI */
+    DV_CPU_AVX2 = 1 << 0,   /* with FMA and F16C */
+    DV_CPU_AVX512 = 1 << 1, /* F, BW, VL, DQ; implies AVX2 */
+    DV_CPU_VNNI = 1 << 2,   /* AVX512_VNNI */
     DV_CPU_NEON = 1 << 3,
     DV_CPU_DOTPROD = 1 << 4
 };

@@ -17,7 +17,7 @@
 typedef struct dv_gallery dv_gallery;
 
 typedef struct dv_gallery_model { /* of the embedder in use */
-    const char *id;   /* dmv_model_id */
+    const char *id;               /* dmv_model_id */
     const char *name;
     size_t dim;
 } dv_gallery_model;

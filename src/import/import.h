@@ -30,8 +30,8 @@ dmv_status dv_import_onnx(const uint8_t *data, size_t size, const char *name,
 
 /* Fills in meta from what is known of the net: by the SHA-256 of its file, else by its
  * inputs and outputs (YuNet, Ultra-Light, embedders of 112x112, 68 landmarks). */
-dmv_status dv_import_profile(const uint8_t *data, size_t size, const char *name,
-                             const dv_graph *g, dv_meta *m, dv_err *e);
+dmv_status dv_import_profile(const uint8_t *data, size_t size, const char *name, const dv_graph *g,
+                             dv_meta *m, dv_err *e);
 
 /* A written summary of what the passes did ("conv 51, fused activations 33, ..."). */
 typedef struct dv_import_report {

@@ -196,8 +196,8 @@ dmv_status dmv_session_open(dmv_context *c, const dmv_model *m, dmv_session **ou
     s->model = m;
     s->dirty = true;
     s->dims = dv_calloc(m->graph.n_inputs, sizeof *s->dims);
-    dmv_status st = s->dims ? dv_exec_open(&m->graph, c->kernels, c->pool, &s->x, &c->err)
-                            : dv_nomem(&c->err);
+    dmv_status st =
+        s->dims ? dv_exec_open(&m->graph, c->kernels, c->pool, &s->x, &c->err) : dv_nomem(&c->err);
     if (st) {
         dmv_session_close(&s);
         return st;
@@ -249,7 +249,8 @@ dmv_status dmv_session_reshape(dmv_session *s, size_t i, const int64_t *dims, in
         return DMV_ERR_ARGUMENT;
     const dv_graph *g = &s->model->graph;
     if (i >= g->n_inputs || !dims || rank != g->tensors[g->inputs[i]].rank)
-        return dv_fail(&s->ctx->err, DMV_ERR_ARGUMENT, "input %zu: no such input, or wrong rank", i);
+        return dv_fail(&s->ctx->err, DMV_ERR_ARGUMENT, "input %zu: no such input, or wrong rank",
+                       i);
     if (memcmp(s->dims[i], dims, (size_t)rank * sizeof *dims)) {
         memcpy(s->dims[i], dims, (size_t)rank * sizeof *dims);
         s->dirty = true;

@@ -8,7 +8,8 @@
 
 const char *dv_step_label(const dv_step *s, char *buf, size_t size)
 {
-    snprintf(buf, size, "%s \"%.80s\"", dv_op_name(s->node->op), s->node->name ? s->node->name : "");
+    snprintf(buf, size, "%s \"%.80s\"", dv_op_name(s->node->op),
+             s->node->name ? s->node->name : "");
     return buf;
 }
 
@@ -43,9 +44,18 @@ static bool attrs_ok(const dv_node *n)
 static bool moves_integers(uint16_t op)
 {
     switch (op) {
-    case DV_OP_BINARY: case DV_OP_CONCAT: case DV_OP_SPLIT: case DV_OP_SLICE: case DV_OP_GATHER:
-    case DV_OP_TRANSPOSE: case DV_OP_RESHAPE: case DV_OP_FLATTEN: case DV_OP_SQUEEZE:
-    case DV_OP_UNSQUEEZE: case DV_OP_EXPAND: case DV_OP_IDENTITY:
+    case DV_OP_BINARY:
+    case DV_OP_CONCAT:
+    case DV_OP_SPLIT:
+    case DV_OP_SLICE:
+    case DV_OP_GATHER:
+    case DV_OP_TRANSPOSE:
+    case DV_OP_RESHAPE:
+    case DV_OP_FLATTEN:
+    case DV_OP_SQUEEZE:
+    case DV_OP_UNSQUEEZE:
+    case DV_OP_EXPAND:
+    case DV_OP_IDENTITY:
         return true;
     default:
         return false;
@@ -56,8 +66,14 @@ static bool moves_integers(uint16_t op)
 static bool takes_integers(uint16_t op, int i)
 {
     switch (op) {
-    case DV_OP_SLICE: case DV_OP_GATHER: case DV_OP_RESHAPE: case DV_OP_SQUEEZE:
-    case DV_OP_UNSQUEEZE: case DV_OP_EXPAND: case DV_OP_PAD: case DV_OP_RESIZE:
+    case DV_OP_SLICE:
+    case DV_OP_GATHER:
+    case DV_OP_RESHAPE:
+    case DV_OP_SQUEEZE:
+    case DV_OP_UNSQUEEZE:
+    case DV_OP_EXPAND:
+    case DV_OP_PAD:
+    case DV_OP_RESIZE:
         return i > 0;
     default:
         return false;

@@ -213,11 +213,13 @@ dmv_status dv_dmv_parse(const uint8_t *data, size_t size, const char *path, dmv_
     if (version > DV_DMV_VERSION)
         return dv_fail(e, DMV_ERR_VERSION,
                        "%s: written by a newer version (format %u, this one reads %u); "
-                       "update Domovoi or import the net again", path, version, DV_DMV_VERSION);
+                       "update Domovoi or import the net again",
+                       path, version, DV_DMV_VERSION);
     if (file != size)
         return dv_fail(e, DMV_ERR_FORMAT,
                        "%s: %zu bytes long, but its header says %llu: cut off or damaged, "
-                       "copy it again", path, size, (unsigned long long)file);
+                       "copy it again",
+                       path, size, (unsigned long long)file);
     uint8_t sum[32];
     hash_file(data, size, sum);
     if (version < 1 || memcmp(sum, data + 64, 32) || meta != HEADER || graph < meta ||

@@ -207,10 +207,9 @@ static dmv_status shape_steps(dv_exec *x, const int64_t *const *dims, dv_err *e)
         for (int d = 0; d < t->rank; d++)
             if (dims[i][d] < 1 || dims[i][d] > 1 << 24 ||
                 (t->dims[d] != -1 && t->dims[d] != dims[i][d]))
-                return dv_fail(e, DMV_ERR_ARGUMENT,
-                               "input \"%s\", dimension %d: the net wants %lld, not %lld",
-                               t->name ? t->name : "", d, (long long)t->dims[d],
-                               (long long)dims[i][d]);
+                return dv_fail(
+                    e, DMV_ERR_ARGUMENT, "input \"%s\", dimension %d: the net wants %lld, not %lld",
+                    t->name ? t->name : "", d, (long long)t->dims[d], (long long)dims[i][d]);
         dmv_status st = dv_set_dims(&x->v[g->inputs[i]], t->rank, dims[i], e);
         if (st)
             return st;
@@ -226,9 +225,9 @@ static dmv_status shape_steps(dv_exec *x, const int64_t *const *dims, dv_err *e)
         for (int j = 0; j < s->node->n_out; j++)
             dv_out(x, s, j)->dtype = g->tensors[s->node->out[j]].dtype;
         char label[128];
-        dmv_status st = ints_known ? s->op->shape(x, s, e)
-                                   : dv_fail(e, DMV_ERR_UNSUPPORTED,
-                                             "integers that depend on computed values");
+        dmv_status st =
+            ints_known ? s->op->shape(x, s, e)
+                       : dv_fail(e, DMV_ERR_UNSUPPORTED, "integers that depend on computed values");
         if (st)
             return dv_fail_in(e, "%s", dv_step_label(s, label, sizeof label));
         for (int j = 0; j < s->node->n_out; j++) {

@@ -18,38 +18,38 @@ typedef struct dv_value { /* the run-time side of a tensor */
     dv_dtype dtype;
     int rank;
     int64_t dims[DMV_MAX_RANK];
-    size_t count;   /* product of dims */
-    float *f;       /* DV_F32 data; constants point into the model: never written */
-    int64_t *i;     /* DV_I64: the values, known at shape time; NULL if not known */
-    bool owned_i;   /* i is the session's, not the model's */
-    int32_t root;   /* tensor whose memory this one is (itself, or the source of a view) */
-    size_t offset;  /* in the arena, for roots */
+    size_t count;        /* product of dims */
+    float *f;            /* DV_F32 data; constants point into the model: never written */
+    int64_t *i;          /* DV_I64: the values, known at shape time; NULL if not known */
+    bool owned_i;        /* i is the session's, not the model's */
+    int32_t root;        /* tensor whose memory this one is (itself, or the source of a view) */
+    size_t offset;       /* in the arena, for roots */
     int32_t first, last; /* lifetime of a root: node numbers, inclusive */
 } dv_value;
 
 typedef struct dv_step { /* one node, shaped */
     const dv_node *node;
     const struct dv_op *op;
-    bool skip;          /* a view, or worked out at shape time: nothing to run */
-    size_t scratch;     /* bytes wanted per worker while running */
-    int64_t macs;       /* multiply-adds, for reports */
-    void *state;        /* op's own, freed with dv_free on reshape; NULL if none */
-    float *packed[5];   /* weights that came unpacked, packed when the exec was opened */
+    bool skip;        /* a view, or worked out at shape time: nothing to run */
+    size_t scratch;   /* bytes wanted per worker while running */
+    int64_t macs;     /* multiply-adds, for reports */
+    void *state;      /* op's own, freed with dv_free on reshape; NULL if none */
+    float *packed[5]; /* weights that came unpacked, packed when the exec was opened */
 } dv_step;
 
 typedef struct dv_exec {
     const dv_graph *g;
     const dv_kernels *k;
-    dv_pool *pool;      /* NULL = this thread only */
-    dv_value *v;        /* one per tensor */
-    dv_step *steps;     /* one per node */
+    dv_pool *pool;  /* NULL = this thread only */
+    dv_value *v;    /* one per tensor */
+    dv_step *steps; /* one per node */
     uint8_t *arena;
-    size_t arena_size;  /* activations, then scratch */
+    size_t arena_size; /* activations, then scratch */
     size_t scratch_each;
-    uint8_t *scratch;   /* worker w: scratch + w * scratch_each */
+    uint8_t *scratch; /* worker w: scratch + w * scratch_each */
     bool shaped;
     const dv_step *bypass; /* the leading Transpose that dv_exec_input_nhwc made needless */
-    uint64_t *step_ns;  /* NULL, or where dv_exec_run adds the time of each step */
+    uint64_t *step_ns;     /* NULL, or where dv_exec_run adds the time of each step */
 } dv_exec;
 
 /* What an input must look like: how dv_graph_check and dv_exec_open treat constants. */

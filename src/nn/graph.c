@@ -69,8 +69,8 @@ int32_t dv_graph_add_tensor(dv_graph *g, const char *name, dv_dtype t, int rank,
     return (int32_t)g->n_tensors++;
 }
 
-int32_t dv_graph_add_const(dv_graph *g, const char *name, dv_dtype t, int rank,
-                           const int64_t *dims, const void *data)
+int32_t dv_graph_add_const(dv_graph *g, const char *name, dv_dtype t, int rank, const int64_t *dims,
+                           const void *data)
 {
     size_t bytes;
     if (!dv_tensor_bytes(t, DV_PACK_NONE, rank, dims, 1, &bytes))
@@ -100,8 +100,8 @@ static int32_t *copy_ids(const int32_t *v, int n)
     return p;
 }
 
-int32_t dv_graph_add_node(dv_graph *g, uint16_t op, const char *name, int n_in,
-                          const int32_t *in, int n_out, const int32_t *out)
+int32_t dv_graph_add_node(dv_graph *g, uint16_t op, const char *name, int n_in, const int32_t *in,
+                          int n_out, const int32_t *out)
 {
     if (n_in < 0 || n_out < 0 || g->n_nodes >= INT32_MAX ||
         !dv_grow(&g->nodes, &g->cap_nodes, g->n_nodes, sizeof *g->nodes))
@@ -119,8 +119,7 @@ int32_t dv_graph_add_node(dv_graph *g, uint16_t op, const char *name, int n_in,
     return (int32_t)g->n_nodes++;
 }
 
-bool dv_graph_set_io(dv_graph *g, const int32_t *in, size_t n_in, const int32_t *out,
-                     size_t n_out)
+bool dv_graph_set_io(dv_graph *g, const int32_t *in, size_t n_in, const int32_t *out, size_t n_out)
 {
     if (n_in > INT32_MAX || n_out > INT32_MAX)
         return false;
@@ -246,7 +245,8 @@ bool dv_tensor_bytes(dv_dtype t, dv_pack pack, int rank, const int64_t *dims, in
             if (rank < 2 || groups < 1 || last % (size_t)groups)
                 return false;
             cols = last / (size_t)groups;
-        } else if (pack == DV_PACK_DW ? rank != 4 || dims[2] != 1 : pack != DV_PACK_VEC || rank != 1) {
+        } else if (pack == DV_PACK_DW ? rank != 4 || dims[2] != 1
+                                      : pack != DV_PACK_VEC || rank != 1) {
             return false;
         }
         if (cols > SIZE_MAX - 15)

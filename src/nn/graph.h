@@ -48,45 +48,57 @@ enum dv_op_id {
 
 /* Attribute keys: part of the file format, append only. The comments give the default. */
 enum dv_attr_key {
-    DV_A_KERNEL = 1,   /* ints kh, kw */
-    DV_A_STRIDE = 2,   /* ints y, x; 1, 1 */
-    DV_A_DILATION = 3, /* ints y, x; 1, 1 */
-    DV_A_PADS = 4,     /* Conv, pools: ints top, left, bottom, right; 0. Pad: begins, then ends */
-    DV_A_GROUP = 5,    /* int; 1 */
-    DV_A_ACT = 6,      /* int, DV_ACT_* of kernels.h; DV_ACT_NONE. After bias and add */
-    DV_A_P = 7,        /* float, first parameter of the activation; 0 */
-    DV_A_Q = 8,        /* float, second; 0 */
-    DV_A_AXIS = 9,     /* int; 0. May be negative */
-    DV_A_AXES = 10,    /* ints */
-    DV_A_KEEPDIMS = 11,/* int; 1 */
-    DV_A_PERM = 12,    /* ints */
-    DV_A_CEIL = 13,    /* int, pools round sizes up; 0 */
+    DV_A_KERNEL = 1,     /* ints kh, kw */
+    DV_A_STRIDE = 2,     /* ints y, x; 1, 1 */
+    DV_A_DILATION = 3,   /* ints y, x; 1, 1 */
+    DV_A_PADS = 4,       /* Conv, pools: ints top, left, bottom, right; 0. Pad: begins, then ends */
+    DV_A_GROUP = 5,      /* int; 1 */
+    DV_A_ACT = 6,        /* int, DV_ACT_* of kernels.h; DV_ACT_NONE. After bias and add */
+    DV_A_P = 7,          /* float, first parameter of the activation; 0 */
+    DV_A_Q = 8,          /* float, second; 0 */
+    DV_A_AXIS = 9,       /* int; 0. May be negative */
+    DV_A_AXES = 10,      /* ints */
+    DV_A_KEEPDIMS = 11,  /* int; 1 */
+    DV_A_PERM = 12,      /* ints */
+    DV_A_CEIL = 13,      /* int, pools round sizes up; 0 */
     DV_A_COUNT_PAD = 14, /* int, average pool counts padding; 0 */
-    DV_A_BINARY = 15,  /* int, DV_BIN_* of kernels.h */
-    DV_A_REDUCE = 16,  /* int, dv_reduce */
-    DV_A_EPS = 17,     /* float; 1e-5 */
-    DV_A_MODE = 18,    /* Resize: 0 nearest, 1 linear. Pad: 0 constant, 1 reflect, 2 edge */
-    DV_A_COORD = 19,   /* Resize: dv_coord */
-    DV_A_NEAREST = 20, /* Resize: 0 round half down, 1 round half up, 2 floor, 3 ceil */
-    DV_A_SCALES = 21,  /* Resize: floats, height then width */
-    DV_A_SIZES = 22,   /* Resize: ints, height then width */
-    DV_A_SPLIT = 23,   /* ints, sizes of the outputs; equal parts */
-    DV_A_STARTS = 24, DV_A_ENDS = 25, DV_A_STEPS = 26, /* Slice: ints, beside DV_A_AXES */
-    DV_A_VALUE = 27,   /* Pad: float; 0 */
-    DV_A_TRANS_A = 28, DV_A_TRANS_B = 29, /* MatMul: int; 0. Swap the last two dims */
-    DV_A_ALPHA = 30,   /* MatMul: float; 1 */
+    DV_A_BINARY = 15,    /* int, DV_BIN_* of kernels.h */
+    DV_A_REDUCE = 16,    /* int, dv_reduce */
+    DV_A_EPS = 17,       /* float; 1e-5 */
+    DV_A_MODE = 18,      /* Resize: 0 nearest, 1 linear. Pad: 0 constant, 1 reflect, 2 edge */
+    DV_A_COORD = 19,     /* Resize: dv_coord */
+    DV_A_NEAREST = 20,   /* Resize: 0 round half down, 1 round half up, 2 floor, 3 ceil */
+    DV_A_SCALES = 21,    /* Resize: floats, height then width */
+    DV_A_SIZES = 22,     /* Resize: ints, height then width */
+    DV_A_SPLIT = 23,     /* ints, sizes of the outputs; equal parts */
+    DV_A_STARTS = 24,
+    DV_A_ENDS = 25,
+    DV_A_STEPS = 26, /* Slice: ints, beside DV_A_AXES */
+    DV_A_VALUE = 27, /* Pad: float; 0 */
+    DV_A_TRANS_A = 28,
+    DV_A_TRANS_B = 29,    /* MatMul: int; 0. Swap the last two dims */
+    DV_A_ALPHA = 30,      /* MatMul: float; 1 */
     DV_A_OUTPUT_PAD = 31, /* ConvTranspose: ints y, x; 0 */
-    DV_A_TO = 32,      /* Cast: int, dv_dtype */
-    DV_A_SHAPE = 33,   /* Reshape without second input: ints, 0 and -1 as in ONNX */
-    DV_A_BLOCK = 34,   /* DepthToSpace, SpaceToDepth: int */
-    DV_A_DCR = 35      /* DepthToSpace: int 1 = DCR, 0 = CRD; 1 */
+    DV_A_TO = 32,         /* Cast: int, dv_dtype */
+    DV_A_SHAPE = 33,      /* Reshape without second input: ints, 0 and -1 as in ONNX */
+    DV_A_BLOCK = 34,      /* DepthToSpace, SpaceToDepth: int */
+    DV_A_DCR = 35         /* DepthToSpace: int 1 = DCR, 0 = CRD; 1 */
 };
 enum dv_reduce {
-    DV_RED_MEAN, DV_RED_SUM, DV_RED_MAX, DV_RED_MIN, DV_RED_L2, DV_RED_L1, DV_RED_PROD,
-    DV_RED_SUMSQ, DV_RED_COUNT
+    DV_RED_MEAN,
+    DV_RED_SUM,
+    DV_RED_MAX,
+    DV_RED_MIN,
+    DV_RED_L2,
+    DV_RED_L1,
+    DV_RED_PROD,
+    DV_RED_SUMSQ,
+    DV_RED_COUNT
 };
 enum dv_coord {
-    DV_COORD_HALF_PIXEL, DV_COORD_ASYMMETRIC, DV_COORD_ALIGN_CORNERS,
+    DV_COORD_HALF_PIXEL,
+    DV_COORD_ASYMMETRIC,
+    DV_COORD_ALIGN_CORNERS,
     DV_COORD_PYTORCH_HALF_PIXEL
 };
 
@@ -106,7 +118,7 @@ typedef struct dv_node {
     uint16_t op;
     char *name; /* of the ONNX node it came from; may be NULL */
     int n_in, n_out, n_attr;
-    int32_t *in;  /* tensor numbers, -1 = left out */
+    int32_t *in; /* tensor numbers, -1 = left out */
     int32_t *out;
     dv_attr *attr;
 } dv_node;
@@ -127,12 +139,11 @@ void dv_graph_free(dv_graph *g);
 int32_t dv_graph_add_tensor(dv_graph *g, const char *name, dv_dtype t, int rank,
                             const int64_t *dims);
 /* Takes a copy of data (size from dtype, dims and pack NONE). */
-int32_t dv_graph_add_const(dv_graph *g, const char *name, dv_dtype t, int rank,
-                           const int64_t *dims, const void *data);
-int32_t dv_graph_add_node(dv_graph *g, uint16_t op, const char *name, int n_in,
-                          const int32_t *in, int n_out, const int32_t *out);
-bool dv_graph_set_io(dv_graph *g, const int32_t *in, size_t n_in, const int32_t *out,
-                     size_t n_out);
+int32_t dv_graph_add_const(dv_graph *g, const char *name, dv_dtype t, int rank, const int64_t *dims,
+                           const void *data);
+int32_t dv_graph_add_node(dv_graph *g, uint16_t op, const char *name, int n_in, const int32_t *in,
+                          int n_out, const int32_t *out);
+bool dv_graph_set_io(dv_graph *g, const int32_t *in, size_t n_in, const int32_t *out, size_t n_out);
 void dv_node_free(dv_node *n); /* its arrays; for passes that delete nodes */
 
 /* Attributes. set_* replace; false = out of memory. */

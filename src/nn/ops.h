@@ -14,8 +14,8 @@ extern const dv_op dv_op_conv, dv_op_conv_transpose, dv_op_linear, dv_op_matmul,
 
 dmv_status dv_check_act(const dv_node *n, int slope, dv_err *e);
 /* Rows [begin, end) of out = in (k wide) x panels w (n wide), epilogue inputs from `at`. */
-void dv_gemm_rows(dv_exec *x, const dv_step *s, const float *in, size_t k, const float *w,
-                  size_t n, float *out, int at, size_t begin, size_t end);
+void dv_gemm_rows(dv_exec *x, const dv_step *s, const float *in, size_t k, const float *w, size_t n,
+                  float *out, int at, size_t begin, size_t end);
 
 /* A walk over the elements of a dense output whose source has other strides: the copy op
  * behind Transpose, Slice, Expand, Split, Concat, Gather and broadcasting. */

@@ -71,7 +71,7 @@ typedef struct conv_state {
     dv_window w;
     int64_t g, icg, ocg, oh, ow;
     bool pointwise, depthwise, by_rows;
-    size_t line; /* by_rows: floats of one padded input row */
+    size_t line;    /* by_rows: floats of one padded input row */
     size_t k;       /* of one group */
     size_t strip;   /* output pixels gathered at a time */
     size_t panel_g; /* floats of packed weights a group */
@@ -186,8 +186,8 @@ static void finish_act(dv_exec *x, const dv_step *s, int act, float *c, size_t r
 }
 
 /* Rows [begin, end) of a matrix product; shared with Linear. */
-void dv_gemm_rows(dv_exec *x, const dv_step *s, const float *in, size_t k, const float *w,
-                  size_t n, float *out, int at, size_t begin, size_t end)
+void dv_gemm_rows(dv_exec *x, const dv_step *s, const float *in, size_t k, const float *w, size_t n,
+                  float *out, int at, size_t begin, size_t end)
 {
     dv_epilogue ep;
     int act = dv_epilogue_of(x, s, at, &ep);
@@ -232,10 +232,18 @@ static void depthwise_range(dv_exec *x, const dv_step *s, size_t begin, size_t e
         size_t row = (size_t)c->ow * ch;
         ep.add = add ? add + r * row : NULL;
         ep.ldadd = ch;
-        dv_dw_args a = {.rows = rows, .kh = (size_t)(last - first), .kw = (size_t)c->w.kw, .c = ch,
-                        .iw = (size_t)in->dims[2], .ow = (size_t)c->ow, .sx = (size_t)c->w.sx,
-                        .dx = (size_t)c->w.dx, .px = (size_t)c->w.left,
-                        .w = w + (size_t)(first * c->w.kw) * ld, .ldw = ld, .out = o->f + r * row,
+        dv_dw_args a = {.rows = rows,
+                        .kh = (size_t)(last - first),
+                        .kw = (size_t)c->w.kw,
+                        .c = ch,
+                        .iw = (size_t)in->dims[2],
+                        .ow = (size_t)c->ow,
+                        .sx = (size_t)c->w.sx,
+                        .dx = (size_t)c->w.dx,
+                        .px = (size_t)c->w.left,
+                        .w = w + (size_t)(first * c->w.kw) * ld,
+                        .ldw = ld,
+                        .out = o->f + r * row,
                         .ep = &ep};
         x->k->dw_f32(&a);
         finish_act(x, s, act, o->f + r * row, 1, row, row);
@@ -345,7 +353,8 @@ static void by_rows_range(dv_exec *x, const dv_step *s, size_t begin, size_t end
         int64_t oy = (int64_t)(r % (size_t)c->oh), first, last;
         dv_window_clip(oy, c->w.sy, c->w.dy, c->w.top, c->w.kh, in->dims[1], &first, &last);
         const float *base = in->f + img * (size_t)in->dims[1] * width;
-        const float *a = base + (size_t)DV_MAX(oy * c->w.sy - c->w.top + first * c->w.dy, 0) * width;
+        const float *a =
+            base + (size_t)DV_MAX(oy * c->w.sy - c->w.top + first * c->w.dy, 0) * width;
         size_t stride = (size_t)c->w.dy * width;
         if (c->w.left || c->w.right) {
             float *p = rows;
@@ -358,9 +367,18 @@ static void by_rows_range(dv_exec *x, const dv_step *s, size_t begin, size_t end
             stride = c->line;
         }
         ep.add = add ? add + at : NULL;
-        dv_conv_args g = {(size_t)c->ow, oc, (size_t)(last - first), seg, stride, a,
-                          (size_t)c->w.sx * ic, w + (size_t)first * seg * DV_PANEL,
-                          c->k * DV_PANEL, o->f + at, oc, &ep};
+        dv_conv_args g = {(size_t)c->ow,
+                          oc,
+                          (size_t)(last - first),
+                          seg,
+                          stride,
+                          a,
+                          (size_t)c->w.sx * ic,
+                          w + (size_t)first * seg * DV_PANEL,
+                          c->k * DV_PANEL,
+                          o->f + at,
+                          oc,
+                          &ep};
         x->k->conv_f32(&g);
         finish_act(x, s, act, o->f + at, (size_t)c->ow, oc, oc);
     }
@@ -382,9 +400,16 @@ static void conv_run(dv_exec *x, const dv_step *s)
         dv_parallel(x, s, pixels, c->strip, general_range);
 }
 
-const dv_op dv_op_conv = {2, 5, 1, 1, 2, 1 << 4,
+const dv_op dv_op_conv = {2,
+                          5,
+                          1,
+                          1,
+                          2,
+                          1 << 4,
                           {DV_ROLE_PLAIN, DV_ROLE_PANEL, DV_ROLE_VEC, DV_ROLE_VEC, DV_ROLE_PLAIN},
-                          conv_check, conv_shape, conv_run};
+                          conv_check,
+                          conv_shape,
+                          conv_run};
 
 /* ---- transposed convolution: one GEMM into columns, then scatter-add ---- */
 
@@ -402,10 +427,9 @@ static dmv_status convt_check(const dv_graph *g, const dv_node *n, dv_err *e)
         return st;
     int64_t op[2] = {0, 0};
     dv_node_ints(n, DV_A_OUTPUT_PAD, op, 2);
-    if (!w || w->rank != 2 || w->dims[0] < 1 || w->dims[1] < 1 ||
-        w->dims[1] % (win.kh * win.kw) || !weight_fits(w, DV_PACK_PANEL, 1) ||
-        dv_node_int(n, DV_A_GROUP, 1) != 1 || op[0] < 0 || op[1] < 0 || op[0] > 4096 ||
-        op[1] > 4096)
+    if (!w || w->rank != 2 || w->dims[0] < 1 || w->dims[1] < 1 || w->dims[1] % (win.kh * win.kw) ||
+        !weight_fits(w, DV_PACK_PANEL, 1) || dv_node_int(n, DV_A_GROUP, 1) != 1 || op[0] < 0 ||
+        op[1] < 0 || op[0] > 4096 || op[1] > 4096)
         return dv_fail(e, DMV_ERR_FORMAT, "weights do not fit the kernel");
     int64_t oc = w->dims[1] / (win.kh * win.kw);
     if ((st = check_vec(g, n, 2, oc, e)) || (st = check_vec(g, n, 3, oc, e)))
@@ -429,8 +453,10 @@ static dmv_status convt_shape(dv_exec *x, dv_step *s, dv_err *e)
     int64_t op[2] = {0, 0};
     dv_node_ints(s->node, DV_A_OUTPUT_PAD, op, 2);
     c->oc = w->dims[1] / (c->w.kh * c->w.kw);
-    c->oh = (in->dims[1] - 1) * c->w.sy - c->w.top - c->w.bottom + (c->w.kh - 1) * c->w.dy + 1 + op[0];
-    c->ow = (in->dims[2] - 1) * c->w.sx - c->w.left - c->w.right + (c->w.kw - 1) * c->w.dx + 1 + op[1];
+    c->oh =
+        (in->dims[1] - 1) * c->w.sy - c->w.top - c->w.bottom + (c->w.kh - 1) * c->w.dy + 1 + op[0];
+    c->ow =
+        (in->dims[2] - 1) * c->w.sx - c->w.left - c->w.right + (c->w.kw - 1) * c->w.dx + 1 + op[1];
     if (c->oh < 1 || c->ow < 1)
         return dv_fail(e, DMV_ERR_FORMAT, "the output would be empty");
     int64_t dims[4] = {in->dims[0], c->oh, c->ow, c->oc};
@@ -492,5 +518,13 @@ static void convt_run(dv_exec *x, const dv_step *s)
 }
 
 const dv_op dv_op_conv_transpose = {
-    2, 4, 1, 1, 2, 0, {DV_ROLE_PLAIN, DV_ROLE_PANEL, DV_ROLE_VEC, DV_ROLE_VEC, DV_ROLE_PLAIN},
-    convt_check, convt_shape, convt_run};
+    2,
+    4,
+    1,
+    1,
+    2,
+    0,
+    {DV_ROLE_PLAIN, DV_ROLE_PANEL, DV_ROLE_VEC, DV_ROLE_VEC, DV_ROLE_PLAIN},
+    convt_check,
+    convt_shape,
+    convt_run};

@@ -79,13 +79,20 @@ static int bc_kind(const dv_value *v, const dv_value *o, dv_walk *w, size_t *row
 static int64_t int_op(int op, int64_t a, int64_t b)
 {
     switch (op) {
-    case DV_BIN_ADD: return (int64_t)((uint64_t)a + (uint64_t)b);
-    case DV_BIN_SUB: return (int64_t)((uint64_t)a - (uint64_t)b);
-    case DV_BIN_MUL: return (int64_t)((uint64_t)a * (uint64_t)b);
-    case DV_BIN_DIV: return b == 0 || (a == INT64_MIN && b == -1) ? 0 : a / b;
-    case DV_BIN_MAX: return DV_MAX(a, b);
-    case DV_BIN_MIN: return DV_MIN(a, b);
-    default: return 0;
+    case DV_BIN_ADD:
+        return (int64_t)((uint64_t)a + (uint64_t)b);
+    case DV_BIN_SUB:
+        return (int64_t)((uint64_t)a - (uint64_t)b);
+    case DV_BIN_MUL:
+        return (int64_t)((uint64_t)a * (uint64_t)b);
+    case DV_BIN_DIV:
+        return b == 0 || (a == INT64_MIN && b == -1) ? 0 : a / b;
+    case DV_BIN_MAX:
+        return DV_MAX(a, b);
+    case DV_BIN_MIN:
+        return DV_MIN(a, b);
+    default:
+        return 0;
     }
 }
 

@@ -62,10 +62,16 @@ static void linear_run(dv_exec *x, const dv_step *s)
     dv_parallel(x, s, rows, x->k->gemm_mr ? x->k->gemm_mr : 1, linear_range);
 }
 
-const dv_op dv_op_linear = {
-    2, 5, 1, 1, 2, 1 << 4,
-    {DV_ROLE_PLAIN, DV_ROLE_PANEL, DV_ROLE_VEC, DV_ROLE_VEC, DV_ROLE_PLAIN},
-    linear_check, linear_shape, linear_run};
+const dv_op dv_op_linear = {2,
+                            5,
+                            1,
+                            1,
+                            2,
+                            1 << 4,
+                            {DV_ROLE_PLAIN, DV_ROLE_PANEL, DV_ROLE_VEC, DV_ROLE_VEC, DV_ROLE_PLAIN},
+                            linear_check,
+                            linear_shape,
+                            linear_run};
 
 /* ---- MatMul of two computed tensors ---- */
 
@@ -74,7 +80,7 @@ typedef struct matmul_state {
     bool ta, tb;
     float alpha;
     int rank;
-    int64_t dims[DMV_MAX_RANK];           /* leading dims of the output */
+    int64_t dims[DMV_MAX_RANK];                 /* leading dims of the output */
     int64_t sa[DMV_MAX_RANK], sb[DMV_MAX_RANK]; /* in matrices; 0 where broadcast */
 } matmul_state;
 
@@ -225,6 +231,13 @@ static void se_run(dv_exec *x, const dv_step *s)
     dv_parallel(x, s, (size_t)dv_in(x, s, 0)->dims[0], 1, se_range);
 }
 
-const dv_op dv_op_se = {4, 5, 1, 1, 2, 1,
+const dv_op dv_op_se = {4,
+                        5,
+                        1,
+                        1,
+                        2,
+                        1,
                         {DV_ROLE_PLAIN, DV_ROLE_PANEL, DV_ROLE_VEC, DV_ROLE_PANEL, DV_ROLE_VEC},
-                        se_check, se_shape, se_run};
+                        se_check,
+                        se_shape,
+                        se_run};

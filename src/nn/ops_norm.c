@@ -134,7 +134,7 @@ const dv_op dv_op_layer_norm = {1, 3, 1, 1, 1, 1, {0}, ln_check, ln_shape, ln_ru
 typedef struct reduce_state {
     dv_walk keep, drop; /* walks over the input: kept axes, reduced axes */
     size_t n_keep, n_drop;
-    bool rows;          /* the reduced axes are middle ones and the last is kept: add row by row */
+    bool rows; /* the reduced axes are middle ones and the last is kept: add row by row */
     size_t row;
 } reduce_state;
 
@@ -194,13 +194,19 @@ static dmv_status reduce_shape(dv_exec *x, dv_step *s, dv_err *e)
 static double reduce_step(int red, double acc, double v)
 {
     switch (red) {
-    case DV_RED_MAX: return v > acc ? v : acc;
-    case DV_RED_MIN: return v < acc ? v : acc;
-    case DV_RED_L1: return acc + fabs(v);
+    case DV_RED_MAX:
+        return v > acc ? v : acc;
+    case DV_RED_MIN:
+        return v < acc ? v : acc;
+    case DV_RED_L1:
+        return acc + fabs(v);
     case DV_RED_L2:
-    case DV_RED_SUMSQ: return acc + v * v;
-    case DV_RED_PROD: return acc * v;
-    default: return acc + v;
+    case DV_RED_SUMSQ:
+        return acc + v * v;
+    case DV_RED_PROD:
+        return acc * v;
+    default:
+        return acc + v;
     }
 }
 
@@ -233,9 +239,10 @@ static void reduce_run(dv_exec *x, const dv_step *s)
     int64_t ki[DMV_MAX_RANK] = {0}, base = 0;
     for (size_t i = 0; i < c->n_keep; i++) {
         int64_t di[DMV_MAX_RANK] = {0}, off = base;
-        double acc = red == DV_RED_MAX   ? -INFINITY
-                     : red == DV_RED_MIN ? INFINITY
-                     : red == DV_RED_PROD ? 1 : 0;
+        double acc = red == DV_RED_MAX    ? -INFINITY
+                     : red == DV_RED_MIN  ? INFINITY
+                     : red == DV_RED_PROD ? 1
+                                          : 0;
         for (size_t j = 0; j < c->n_drop; j++) {
             acc = reduce_step(red, acc, (double)in[off]);
             for (int d = c->drop.rank - 1; d >= 0; d--) {

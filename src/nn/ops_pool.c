@@ -80,10 +80,17 @@ static void pool_rows(dv_exec *x, const dv_step *s, size_t begin, size_t end, in
                 scale[i] = nx * ny > 0 ? 1.0f / (float)(nx * ny) : 0;
             }
         }
-        dv_pool_args a = {.rows = rows, .kh = (size_t)(y1 - y0), .kw = (size_t)c->w.kw, .c = ch,
-                          .iw = (size_t)in->dims[2], .ow = (size_t)c->ow, .sx = (size_t)c->w.sx,
-                          .dx = (size_t)c->w.dx, .px = (size_t)c->w.left,
-                          .scale = avg ? scale : NULL, .out = o->f + r * (size_t)c->ow * ch};
+        dv_pool_args a = {.rows = rows,
+                          .kh = (size_t)(y1 - y0),
+                          .kw = (size_t)c->w.kw,
+                          .c = ch,
+                          .iw = (size_t)in->dims[2],
+                          .ow = (size_t)c->ow,
+                          .sx = (size_t)c->w.sx,
+                          .dx = (size_t)c->w.dx,
+                          .px = (size_t)c->w.left,
+                          .scale = avg ? scale : NULL,
+                          .out = o->f + r * (size_t)c->ow * ch};
         if (avg)
             x->k->avgpool_f32(&a);
         else
@@ -290,7 +297,8 @@ static void rearrange(dv_exec *x, const dv_step *s, bool to_space)
                     int64_t sub = y % b * b + z % b;
                     int64_t d = dcr ? sub * c + k : k * b * b + sub;
                     size_t to = (size_t)(((n * deep->dims[1] + y / b) * deep->dims[2] + z / b) *
-                                             deep->dims[3] + d);
+                                             deep->dims[3] +
+                                         d);
                     if (to_space)
                         o->f[at] = in->f[to];
                     else

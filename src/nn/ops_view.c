@@ -172,8 +172,9 @@ const dv_op dv_op_cast = {1, 1, 1, 1, 1, 0, {0}, NULL, cast_shape, no_run};
 
 static dmv_status shape_check(const dv_graph *g, const dv_node *n, dv_err *e)
 {
-    return g->tensors[n->out[0]].dtype == DV_I64 ? DMV_OK
-                                                 : dv_fail(e, DMV_ERR_FORMAT, "shapes are integers");
+    return g->tensors[n->out[0]].dtype == DV_I64
+               ? DMV_OK
+               : dv_fail(e, DMV_ERR_FORMAT, "shapes are integers");
 }
 
 static dmv_status shape_shape(dv_exec *x, dv_step *s, dv_err *e)

@@ -109,8 +109,8 @@ dmv_status dv_plan(dv_exec *x, dv_err *e)
     for (size_t i = 0; i < x->g->n_tensors; i++) {
         const dv_value *v = &x->v[i];
         if (v->root == (int32_t)i && v->last >= 0 && in_arena(x, (int32_t)i))
-            slots[n++] = (struct slot){(int32_t)i,
-                                       dv_round_up(v->count * sizeof(float) + 1, DV_ALIGN)};
+            slots[n++] =
+                (struct slot){(int32_t)i, dv_round_up(v->count * sizeof(float) + 1, DV_ALIGN)};
     }
     qsort(slots, n, sizeof *slots, by_size);
     for (size_t i = 0; i < n; i++) {

@@ -34,33 +34,33 @@ void dv_walk_simplify(dv_walk *w)
 }
 
 /* Calls itself for outer axes; the two inner ones are loops. */
-#define DEFINE_COPY(name, type)                                                                    \
-    static type *name##_level(const dv_walk *w, int level, const type *src, type *dst)             \
-    {                                                                                              \
-        int64_t n = w->dims[level], st = w->stride[level];                                         \
-        if (level + 1 < w->rank) {                                                                 \
-            for (int64_t i = 0; i < n; i++)                                                        \
-                dst = name##_level(w, level + 1, src + i * st, dst);                               \
-            return dst;                                                                            \
-        }                                                                                          \
-        if (st == 1)                                                                               \
-            memcpy(dst, src, (size_t)n * sizeof *dst);                                             \
-        else                                                                                       \
-            for (int64_t i = 0; i < n; i++)                                                        \
-                dst[i] = src[i * st];                                                              \
-        return dst + n;                                                                            \
-    }                                                                                              \
-    void name(const dv_walk *w, const type *src, type *dst)                                        \
-    {                                                                                              \
-        dv_walk s = *w;                                                                            \
-        for (int i = 0; i < s.rank; i++)                                                           \
-            if (s.dims[i] == 0)                                                                    \
-                return;                                                                            \
-        dv_walk_simplify(&s);                                                                      \
-        if (s.rank == 0)                                                                           \
-            *dst = *src;                                                                           \
-        else                                                                                       \
-            name##_level(&s, 0, src, dst);                                                         \
+#define DEFINE_COPY(name, type)                                                        \
+    static type *name##_level(const dv_walk *w, int level, const type *src, type *dst) \
+    {                                                                                  \
+        int64_t n = w->dims[level], st = w->stride[level];                             \
+        if (level + 1 < w->rank) {                                                     \
+            for (int64_t i = 0; i < n; i++)                                            \
+                dst = name##_level(w, level + 1, src + i * st, dst);                   \
+            return dst;                                                                \
+        }                                                                              \
+        if (st == 1)                                                                   \
+            memcpy(dst, src, (size_t)n * sizeof *dst);                                 \
+        else                                                                           \
+            for (int64_t i = 0; i < n; i++)                                            \
+                dst[i] = src[i * st];                                                  \
+        return dst + n;                                                                \
+    }                                                                                  \
+    void name(const dv_walk *w, const type *src, type *dst)                            \
+    {                                                                                  \
+        dv_walk s = *w;                                                                \
+        for (int i = 0; i < s.rank; i++)                                               \
+            if (s.dims[i] == 0)                                                        \
+                return;                                                                \
+        dv_walk_simplify(&s);                                                          \
+        if (s.rank == 0)                                                               \
+            *dst = *src;                                                               \
+        else                                                                           \
+            name##_level(&s, 0, src, dst);                                             \
     }
 
 DEFINE_COPY(dv_walk_copy_f32, float)

@@ -436,7 +436,7 @@ def find_material():
             shutil.copy(built, to)
         elif onnx:
             return f'no {which} net'
-    for pattern in (CACHE + '/**/demo/sample*.jpg', SHARED + '/faces/celeb_val_raw/*/*.jpg'):
+    for pattern in (CACHE + '/photos/sample*.jpg', SHARED + '/faces/celeb_val_raw/*/*.jpg'):
         for path in sorted(glob.glob(pattern, recursive=True)):
             found = lines(run('detect', path, '-j'))
             if found and found[0]['faces']:

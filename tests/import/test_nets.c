@@ -90,9 +90,7 @@ int main(void)
 {
     static const char *const folders[][2] = {
         {"DOMOVOI_SHARED", "models"},
-        {"DOMOVOI_CACHE", "faceplugin-face-recognition-js/model"},
-        {"DOMOVOI_CACHE", "node_modules/faceplugin-face-recognition-js/model"},
-        {"DOMOVOI_CACHE", "."},
+        {"DOMOVOI_CACHE", "onnx"},
     };
     int found = 0;
     for (size_t i = 0; i < DV_COUNT(nets); i++) {

@@ -358,7 +358,8 @@ int main(int argc, char **argv)
     add_table(DV_CPU_AVX2, "avx2");
     add_table(DV_CPU_AVX2 | DV_CPU_AVX512, "avx512");
 
-    ck s = {.random = seed};
+    static ck s; /* the signal handler looks at it */
+    s.random = seed;
     running = &s;
     if (!bench) {
         open_slots();

@@ -9,9 +9,10 @@
  *
  * A net goes the whole way that a user's net goes: import, passes, .dmv in memory, public API.
  * An output agrees if its largest absolute difference is at most 1e-4 of the largest absolute
- * value that ONNX Runtime gave. Outputs that stay below 0.0025 are measured against 0.0025:
- * ONNX Runtime works Sigmoid out round 0.5, so that its small values come in steps of 2^-25
- * (YuNet's obj_32 without a large face is such an output), and 8 steps are let through.
+ * value that ONNX Runtime gave. Outputs that stay below 0.0025 are measured against 0.0025: ONNX
+ * Runtime works Sigmoid out round 0.5, so that small values come in steps of 2^-25. Checked on
+ * YuNet's obj_32 without a large face (top 3.6e-4): its Sigmoid differs from the exact one of its
+ * own logits by 2.4e-4 of the top, three steps; elsewhere by at most 9e-7.
  */
 #include <inttypes.h>
 #include <limits.h>

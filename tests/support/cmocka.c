@@ -57,8 +57,8 @@ void cm_true(int ok, const char *text, const char *file, int line)
 void cm_equal(uintmax_t a, uintmax_t b, int want, const char *file, int line)
 {
     if ((a == b) != want)
-        cm_fail(file, line, "%" PRIdMAX " %s %" PRIdMAX, (intmax_t)a, want ? "!=" : "==",
-                (intmax_t)b);
+        cm_fail(file, line, "%" PRIdMAX " %s %" PRIdMAX, (intmax_t)a,
+                want ? "!=" : "==", (intmax_t)b);
 }
 
 void cm_string(const char *a, const char *b, int want, const char *file, int line)
@@ -105,8 +105,8 @@ static int run_one(const struct CMUnitTest *t)
     return result;
 }
 
-int cm_run(const char *group, const struct CMUnitTest *tests, size_t count,
-           CMFixtureFunction setup, CMFixtureFunction teardown)
+int cm_run(const char *group, const struct CMUnitTest *tests, size_t count, CMFixtureFunction setup,
+           CMFixtureFunction teardown)
 {
     static const char *const words[] = {"ok", "FAILED", "skipped"};
     void *state = NULL;

@@ -18,15 +18,21 @@ struct CMUnitTest {
     void *initial_state;
 };
 
-#define cmocka_unit_test(f) {#f, f, NULL, NULL, NULL}
-#define cmocka_unit_test_setup_teardown(f, setup, teardown) {#f, f, setup, teardown, NULL}
+#define cmocka_unit_test(f)     \
+    {                           \
+#f, f, NULL, NULL, NULL \
+    }
+#define cmocka_unit_test_setup_teardown(f, setup, teardown) \
+    {                                                       \
+#f, f, setup, teardown, NULL                        \
+    }
 #define cmocka_run_group_tests(tests, setup, teardown) \
     cmocka_run_group_tests_name(#tests, tests, setup, teardown)
 #define cmocka_run_group_tests_name(name, tests, setup, teardown) \
     cm_run(name, tests, sizeof(tests) / sizeof((tests)[0]), setup, teardown)
 
-int cm_run(const char *group, const struct CMUnitTest *tests, size_t count,
-           CMFixtureFunction setup, CMFixtureFunction teardown);
+int cm_run(const char *group, const struct CMUnitTest *tests, size_t count, CMFixtureFunction setup,
+           CMFixtureFunction teardown);
 _Noreturn void cm_skip(const char *file, int line);
 _Noreturn void cm_fail(const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -45,12 +51,9 @@ void cm_range(uintmax_t v, uintmax_t lo, uintmax_t hi, const char *file, int lin
 #define assert_false(c) cm_true(!(c), "!(" #c ")", __FILE__, __LINE__)
 #define assert_non_null(p) cm_true((p) != NULL, #p " != NULL", __FILE__, __LINE__)
 #define assert_null(p) cm_true((p) == NULL, #p " == NULL", __FILE__, __LINE__)
-#define assert_ptr_equal(a, b) \
-    cm_equal((uintptr_t)(a), (uintptr_t)(b), 1, __FILE__, __LINE__)
-#define assert_int_equal(a, b) \
-    cm_equal((uintmax_t)(a), (uintmax_t)(b), 1, __FILE__, __LINE__)
-#define assert_int_not_equal(a, b) \
-    cm_equal((uintmax_t)(a), (uintmax_t)(b), 0, __FILE__, __LINE__)
+#define assert_ptr_equal(a, b) cm_equal((uintptr_t)(a), (uintptr_t)(b), 1, __FILE__, __LINE__)
+#define assert_int_equal(a, b) cm_equal((uintmax_t)(a), (uintmax_t)(b), 1, __FILE__, __LINE__)
+#define assert_int_not_equal(a, b) cm_equal((uintmax_t)(a), (uintmax_t)(b), 0, __FILE__, __LINE__)
 #define assert_string_equal(a, b) cm_string(a, b, 1, __FILE__, __LINE__)
 #define assert_string_not_equal(a, b) cm_string(a, b, 0, __FILE__, __LINE__)
 #define assert_memory_equal(a, b, n) cm_memory(a, b, n, __FILE__, __LINE__)
