@@ -16,7 +16,9 @@
  * Both sides look at the state for some microseconds before they sleep. Sleep
  * is a flag and a look at the state under the mutex; whoever changes the state
  * looks at the flag afterwards (both in sequentially consistent order), so one
- * of the two always sees the other.
+ * of the two always sees the other. The writes are exchanges, not stores: qemu 7.2
+ * lets an ARM store-release and a following load-acquire change places, and then
+ * an owner could sleep for ever.
  */
 #include "base/base.h"
 
@@ -224,7 +226,7 @@ static void open_run(dv_pool *p, size_t tasks, dv_task_fn fn, void *arg)
     p->arg = arg;
     p->tasks = tasks;
     atomic_store(&p->next, 0);
-    atomic_store(&p->state, (RUN_OF(atomic_load(&p->state)) + RUN_STEP) | OPEN);
+    atomic_exchange(&p->state, (RUN_OF(atomic_load(&p->state)) + RUN_STEP) | OPEN);
     if (atomic_load(&p->sleepers) == 0)
         return;
     pthread_mutex_lock(&p->mutex);
@@ -252,7 +254,7 @@ static void close_run(dv_pool *p)
         } while (dv_now_ns() < end);
     }
     pthread_mutex_lock(&p->mutex);
-    atomic_store(&p->owner_sleeps, true);
+    atomic_exchange(&p->owner_sleeps, true);
     while (!drained(p))
         pthread_cond_wait(&p->done, &p->mutex);
     atomic_store(&p->owner_sleeps, false);
