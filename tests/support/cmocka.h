@@ -54,6 +54,9 @@ void cm_range(uintmax_t v, uintmax_t lo, uintmax_t hi, const char *file, int lin
 #define assert_ptr_equal(a, b) cm_equal((uintptr_t)(a), (uintptr_t)(b), 1, __FILE__, __LINE__)
 #define assert_int_equal(a, b) cm_equal((uintmax_t)(a), (uintmax_t)(b), 1, __FILE__, __LINE__)
 #define assert_int_not_equal(a, b) cm_equal((uintmax_t)(a), (uintmax_t)(b), 0, __FILE__, __LINE__)
+#define assert_float_equal(a, b, eps)                                                             \
+    cm_true(__builtin_fabs((double)(a) - (double)(b)) <= (double)(eps), #a " near " #b, __FILE__, \
+            __LINE__)
 #define assert_string_equal(a, b) cm_string(a, b, 1, __FILE__, __LINE__)
 #define assert_string_not_equal(a, b) cm_string(a, b, 0, __FILE__, __LINE__)
 #define assert_memory_equal(a, b, n) cm_memory(a, b, n, __FILE__, __LINE__)
