@@ -661,6 +661,53 @@ static void free_sizes(void) /* a head as in YuNet, height and width not known *
     output(act(node(DV_OP_RESHAPE, DV_F32, 2, in), DV_ACT_SIGMOID, 0, 0));
 }
 
+/* Heads as in YuNet: 1, 1, 4 and 10 channels, each a pointwise and a depthwise convolution. */
+static void heads(int deep)
+{
+    static const int width[4] = {1, 1, 4, 10};
+    int32_t x = relu(conv(input(DIMS(1, 3, -1, 7)), 3, 1, 1, 3, 16, 1)), out[4];
+    for (int i = 0; i < 4; i++) {
+        out[i] = conv(x, 1, 1, 0, 16, width[i], 1);
+        if (deep)
+            out[i] = conv(out[i], 3, 1, 1, width[i], width[i], width[i]);
+        if (deep == 2 && i < 2)
+            out[i] = act(out[i], DV_ACT_SIGMOID, 0, 0);
+        else if (deep == 3)
+            out[i] = relu(out[i]);
+        out[i] = nhwc(out[i]);
+    }
+    outputs(4, out);
+}
+
+static void heads_flat(void)
+{
+    heads(0);
+}
+
+static void heads_deep(void)
+{
+    heads(1);
+}
+
+static void heads_mixed(void)
+{
+    heads(2);
+}
+
+static void heads_relu(void)
+{
+    heads(3);
+}
+
+static void test_siblings(void **state)
+{
+    (void)state;
+    EXPECT(heads_flat, DV_OP_TRANSPOSE, 1, DV_OP_CONV, 2, DV_OP_SPLIT, 1);
+    EXPECT(heads_deep, DV_OP_TRANSPOSE, 1, DV_OP_CONV, 3, DV_OP_SPLIT, 1);
+    EXPECT(heads_mixed, DV_OP_TRANSPOSE, 1, DV_OP_CONV, 3, DV_OP_SPLIT, 1, DV_OP_ACT, 2);
+    EXPECT(heads_relu, DV_OP_TRANSPOSE, 1, DV_OP_CONV, 3, DV_OP_SPLIT, 1);
+}
+
 static void test_whole(void **state)
 {
     (void)state;
@@ -671,9 +718,9 @@ static void test_whole(void **state)
 /* An allocation fails: an error, and a graph that can be freed. */
 static void test_no_memory(void **state)
 {
-    static const build_fn nets[] = {shape_chain,   layer_norm_channels, shuffles,
-                                    excite_linear, batch_norms,         norms_before,
-                                    flattened,     residual_block,      free_sizes};
+    static const build_fn nets[] = {shape_chain, layer_norm_channels, shuffles,  excite_linear,
+                                    batch_norms, norms_before,        flattened, residual_block,
+                                    free_sizes,  heads_mixed};
     (void)state;
     for (size_t i = 0; i < DV_COUNT(nets); i++) {
         dv_graph g;
@@ -697,10 +744,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fold),      cmocka_unit_test(test_recognise),
-        cmocka_unit_test(test_weights),   cmocka_unit_test(test_layout),
-        cmocka_unit_test(test_fuse),      cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_fold),     cmocka_unit_test(test_recognise),
+        cmocka_unit_test(test_weights),  cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_fuse),     cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_siblings), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,7 @@ dmv_status dv_import_optimise(dv_graph *g, dv_import_report *report, dv_err *e)
                                     dv_pass_cse};
     static const pass_fn last[] = {dv_pass_final, dv_pass_fold, dv_pass_simplify, dv_pass_fuse,
                                    dv_pass_se};
+    static const pass_fn joined[] = {dv_pass_siblings, dv_pass_simplify};
     dv_rw r;
     size_t before = g->n_nodes;
     if (dv_rw_open(&r, g, e) && dv_rw_tidy(&r)) {
@@ -59,6 +60,7 @@ dmv_status dv_import_optimise(dv_graph *g, dv_import_report *report, dv_err *e)
         settle(&r, simplest, DV_COUNT(simplest));
         settle(&r, fused, DV_COUNT(fused));
         settle(&r, last, DV_COUNT(last));
+        settle(&r, joined, DV_COUNT(joined));
         if (dv_rw_ok(&r))
             keep_dims(&r);
     }

@@ -152,6 +152,7 @@ bool dv_pass_layout(dv_rw *r);    /* layout.c: Transposes */
 bool dv_pass_weights(dv_rw *r);   /* weights.c: scale, shift and Pad into weights */
 bool dv_pass_fuse(dv_rw *r);      /* fuse.c: activation, PReLU, residual add */
 bool dv_pass_se(dv_rw *r);        /* shuffle.c: squeeze-excite */
+bool dv_pass_siblings(dv_rw *r);  /* siblings.c: narrow convolutions of one tensor become one */
 bool dv_pass_final(dv_rw *r);     /* simplify.c: last touches that would hinder the others */
 
 #endif
