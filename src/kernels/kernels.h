@@ -154,6 +154,112 @@ typedef void dv_dots_f32_fn(size_t n, size_t dim, const float *q, const float *b
 typedef void dv_u8_to_f32_fn(size_t w, const uint8_t *rgb, int swap, const float scale[3],
                              const float shift[3], float *out);
 
+/* ---- 8 bits ----
+ *
+ * Activations are u8 with one scale and zero point a tensor; weights are s8, symmetric, with one
+ * scale an output channel, in -127..127. Products are summed in 32-bit integers, which wrap
+ * and so do not depend on the order: every variant gives the same bits. Callers keep
+ * k * 255 * 127 below 2^31.
+ *
+ * The one rule that turns a sum back into 8 bits, each step rounded to float by itself (never a
+ * fused multiply-add), conversions to the nearest, ties to even:
+ *   s = acc + bias[j]                         (int32, wraps)
+ *   v = (float)s * (s < 0 ? neg[j] : mul[j])  (neg: mul times the slope of a PReLU)
+ *   v = v + (float)(add - add_zero) * add_mul if there is a residual
+ *   q = (int)rint(min(max(v, lo), hi)) + zero lo, hi: the clip, in 0 - zero .. 255 - zero
+ * With c_f32 the third line's v is the result. */
+typedef struct dv_requant {
+    const int32_t *bias;    /* dv_round_up(n, DV_PANEL) readable elements, as mul and neg */
+    const float *mul, *neg; /* neg NULL = mul */
+    const uint8_t *add;     /* NULL, or the residual: row i at add + i * ldadd; may be c itself */
+    size_t ldadd;
+    int32_t add_zero;
+    float add_mul;
+    float lo, hi;
+    int32_t zero;
+} dv_requant;
+
+/* conv_f32 in 8 bits: m pixels, row i of the left matrix in `segs` pieces of `seg` bytes. Each
+ * piece counts as dv_round_up(seg, 4) bytes: up to 3 bytes behind it are read and must be readable;
+ * the weights there are zero. c[i][j] = requant(sum_s sum_t a[i * lda + s * seg_stride + t] * w(s *
+ * seg4 + t, j)), seg4 = dv_round_up(seg, 4) w: element (k, j) at w[(j / 16) * panel + (k / 4) * 64
+ * + (j % 16) * 4 + k % 4], panel a multiple of
+ * 64. c: row i at c + i * ldc, bytes, or floats (ldc floats) if c_f32. A product of matrices has
+ * one segment; a convolution with rows outside the picture gets pointers to rows of zero points,
+ * since every tap counts. */
+typedef struct dv_qconv_args {
+    size_t m, n;
+    size_t segs, seg, seg_stride;
+    const uint8_t *a;
+    size_t lda;
+    const int8_t *w;
+    size_t panel; /* bytes */
+    void *c;
+    size_t ldc;
+    int c_f32;
+    const dv_requant *rq;
+} dv_qconv_args;
+typedef void dv_conv_u8_fn(const dv_qconv_args *a);
+
+/* One output row of a depthwise convolution, as dw_f32, but all kh rows are given (a row outside
+ * the picture is a row of zero points) and taps left or right of a row count as `pad`.
+ * w: tap (r, t) of channel ch at
+ *   w[((ch / 16 * groups + r / 4) * kw + t) * 64 + ch % 16 * 4 + r % 4], groups = (kh + 3) / 4,
+ * zero for the rows and channels that do not exist. rq->add, if any: one row, ldadd = c. */
+typedef struct dv_qdw_args {
+    const uint8_t *const *rows;
+    size_t kh, kw, c, iw, ow;
+    size_t sx, dx;
+    size_t px;
+    uint8_t pad;
+    const int8_t *w;
+    uint8_t *out;
+    const dv_requant *rq;
+} dv_qdw_args;
+typedef void dv_dw_u8_fn(const dv_qdw_args *a);
+
+/* out = clamp(rint(in / scale + zero), 0, 255); a NaN becomes 0. zero need not be whole (the net's
+ * input). */
+typedef void dv_quant_u8_fn(size_t n, const float *in, float scale, float zero, uint8_t *out);
+/* out = ((float)in - zero) * scale */
+typedef void dv_dequant_u8_fn(size_t n, const uint8_t *in, float scale, float zero, float *out);
+/* v = (float)(a - a_zero) * a_mul op (float)(b - b_zero) * b_mul, op + or *;
+ * out = (int)rint(min(max(v, lo), hi)) + zero. out may be a or b. */
+typedef struct dv_qbin_args {
+    size_t n;
+    const uint8_t *a, *b;
+    int32_t a_zero, b_zero, zero;
+    float a_mul, b_mul, lo, hi;
+    int times; /* 0 +, 1 * */
+    uint8_t *out;
+} dv_qbin_args;
+typedef void dv_binary_u8_fn(const dv_qbin_args *a);
+/* out[i] = table[in[i]]; out may be in. table: 256 bytes. */
+typedef void dv_lut_u8_fn(size_t n, const uint8_t *in, const uint8_t *table, uint8_t *out);
+/* rows x c: v = (float)(in - in_zero) * mul[ch] + shift[ch] (two roundings);
+ * out = (int)rint(min(max(v, lo), hi)) + zero. mul, shift: exactly c floats, shift may be NULL.
+ * Squeeze-excite, batch normalisation on its own. out may be in. */
+typedef struct dv_qscale_args {
+    size_t rows, c;
+    const uint8_t *in;
+    int32_t in_zero, zero;
+    const float *mul, *shift;
+    float lo, hi;
+    uint8_t *out;
+} dv_qscale_args;
+typedef void dv_scale_u8_fn(const dv_qscale_args *a);
+/* out[ch] = sum over the rows of in[row * c + ch]; rows * 255 < 2^31. */
+typedef void dv_sum_u8_fn(size_t rows, size_t c, const uint8_t *in, int32_t *out);
+/* maxpool_f32 on bytes: the rows that exist, taps outside a row are left out. */
+typedef struct dv_qpool_args {
+    const uint8_t *const *rows;
+    size_t kh, kw, c, iw, ow;
+    size_t sx, dx;
+    size_t px;
+    uint8_t *out;
+} dv_qpool_args;
+typedef void dv_maxpool_u8_fn(const dv_qpool_args *a);
+
 typedef struct dv_kernels {
 #define DV_KERNEL(name, type) type *name;
 #include "kernels/kernels.inc"
@@ -179,5 +285,12 @@ void dv_kernels_neon(dv_kernels *k);
  * out holds dv_panel_size(k, n) floats; padding columns become 0. */
 size_t dv_panel_size(size_t k, size_t n);
 void dv_pack_panels(size_t k, size_t n, const float *w, size_t ldi, size_t ldj, float *out);
+/* The same for conv_u8: w[segs][seg][n], row-major, to panels of dv_round_up(seg, 4) * segs rows.
+ */
+size_t dv_panel_size_s8(size_t segs, size_t seg, size_t n); /* bytes */
+void dv_pack_panels_s8(size_t segs, size_t seg, size_t n, const int8_t *w, int8_t *out);
+/* And for dw_u8: w[kh][kw][c]. */
+size_t dv_dw_size_s8(size_t kh, size_t kw, size_t c);
+void dv_pack_dw_s8(size_t kh, size_t kw, size_t c, const int8_t *w, int8_t *out);
 
 #endif
