@@ -37,6 +37,8 @@ dmv_status dv_import_profile(const uint8_t *data, size_t size, const char *name,
 typedef struct dv_import_report {
     size_t nodes_before, nodes_after, transposes_left;
 } dv_import_report;
+/* Weights into the form that the kernels read; what nobody needs goes. */
+dmv_status dv_import_pack(dv_graph *g, dv_err *e);
 dmv_status dv_import_optimise(dv_graph *g, dv_import_report *r, dv_err *e);
 
 #endif

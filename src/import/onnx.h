@@ -181,7 +181,4 @@ bool lw_fold(dv_lower *L, int32_t *out);
 /* Numpy broadcasting of two known shapes; -1 where unknown. False = they do not fit. */
 bool lw_broadcast(int ra, const int64_t *a, int rb, const int64_t *b, int *rank, int64_t *out);
 
-/* Dead nodes and tensors out, then a packed copy of every weight (pack.c). */
-dmv_status dv_import_pack(dv_graph *g, dv_err *e);
-
 #endif

@@ -4,6 +4,9 @@
  * net may come from anybody: after dv_graph_check no op meets a tensor number, weight shape
  * or attribute that it did not expect. Sizes that depend on the input are checked when
  * a session is shaped. */
+#include <float.h>
+#include <math.h>
+
 #include "nn/exec.h"
 
 const char *dv_step_label(const dv_step *s, char *buf, size_t size)
@@ -80,13 +83,70 @@ static bool takes_integers(uint16_t op, int i)
     }
 }
 
+/* Bytes may go through these ops, with one scale and zero point on all sides. */
+static bool moves_bytes(uint16_t op)
+{
+    return (moves_integers(op) && op != DV_OP_BINARY) || op == DV_OP_MAX_POOL ||
+           op == DV_OP_RESIZE || op == DV_OP_CHANNEL_SHUFFLE;
+}
+
+static bool is_q(uint16_t op)
+{
+    return op >= DV_OP_QUANTIZE && op <= DV_OP_Q_SE;
+}
+
+static dv_dtype type_of(const dv_graph *g, const int32_t *list, int n, int i)
+{
+    return i < n && list[i] >= 0 ? g->tensors[list[i]].dtype : (dv_dtype)0;
+}
+
+/* The ops on 8 bits; constant inputs are left to their roles. */
+static bool q_types_ok(const dv_graph *g, const dv_node *n)
+{
+    const dv_gtensor *o = &g->tensors[n->out[0]];
+    dv_dtype in = type_of(g, n->in, n->n_in, 0);
+    bool from_float = n->op == DV_OP_QUANTIZE,
+         conv = n->op == DV_OP_Q_CONV || n->op == DV_OP_Q_LINEAR;
+    if (in != (from_float ? DV_F32 : DV_U8))
+        return false;
+    if (n->op == DV_OP_Q_BINARY && type_of(g, n->in, n->n_in, 1) != DV_U8)
+        return false;
+    if (conv && n->n_in > 5 && n->in[5] >= 0 && type_of(g, n->in, n->n_in, 5) != DV_U8)
+        return false;
+    if (n->op == DV_OP_DEQUANTIZE || (conv && o->dtype == DV_F32))
+        return o->dtype == DV_F32;
+    /* what is computed needs a scale that is known, and so does what it is computed from */
+    if (o->dtype != DV_U8 || (!from_float && (!(o->scale > 0) || o->zero != rintf(o->zero))))
+        return false;
+    for (int i = 0; i < n->n_in; i++)
+        if (type_of(g, n->in, n->n_in, i) == DV_U8 && !(g->tensors[n->in[i]].scale > 0))
+            return false;
+    return true;
+}
+
+static bool same_scale(const dv_gtensor *a, const dv_gtensor *b)
+{
+    return a->dtype != DV_U8 || (a->scale > 0 && a->scale == b->scale && a->zero == b->zero);
+}
+
 static bool types_ok(const dv_graph *g, const dv_node *n)
 {
     dv_dtype first = n->n_in && n->in[0] >= 0 ? g->tensors[n->in[0]].dtype : DV_F32;
+    if (is_q(n->op))
+        return q_types_ok(g, n);
+    if (first == DV_S8 || (first == DV_U8 && !moves_bytes(n->op)))
+        return false;
     if (n->op == DV_OP_SHAPE || n->op == DV_OP_CAST)
         return true;
     if (first == DV_I64 && !moves_integers(n->op))
         return false;
+    for (int i = 1; first == DV_U8 && i < n->n_in; i++)
+        if (type_of(g, n->in, n->n_in, i) == DV_U8 &&
+            !same_scale(&g->tensors[n->in[0]], &g->tensors[n->in[i]]))
+            return false;
+    for (int i = 0; first == DV_U8 && i < n->n_out; i++)
+        if (!same_scale(&g->tensors[n->in[0]], &g->tensors[n->out[i]]))
+            return false;
     for (int i = 1; i < n->n_in; i++)
         if (n->in[i] >= 0 &&
             g->tensors[n->in[i]].dtype != (takes_integers(n->op, i) ? DV_I64 : first))
@@ -119,7 +179,8 @@ static dmv_status check_node(const dv_graph *g, size_t at, uint8_t *state, dv_er
         const dv_gtensor *c = &g->tensors[t];
         if (c->data && c->pack != DV_PACK_NONE && (i > 4 || op->roles[i] == DV_ROLE_PLAIN))
             return bad(e, n, at, "reads packed weights as a plain tensor");
-        if (i < 5 && op->roles[i] != DV_ROLE_PLAIN && (!c->data || c->dtype != DV_F32))
+        if (i < 5 && op->roles[i] != DV_ROLE_PLAIN &&
+            (!c->data || c->dtype != (op->roles[i] == DV_ROLE_S8 ? DV_S8 : DV_F32)))
             return bad(e, n, at, "weights are not constant");
         if (i < 5 && op->roles[i] == DV_ROLE_VEC && c->pack != DV_PACK_VEC &&
             c->pack != DV_PACK_NONE)
@@ -132,7 +193,7 @@ static dmv_status check_node(const dv_graph *g, size_t at, uint8_t *state, dv_er
         state[t] = 1;
     }
     if (!types_ok(g, n))
-        return bad(e, n, at, "mixes floats and integers");
+        return bad(e, n, at, "mixes types, or 8-bit scales");
     if (op->check) {
         dmv_status st = op->check(g, n, e);
         if (st)
@@ -154,8 +215,12 @@ dmv_status dv_graph_check(const dv_graph *g, dv_err *e)
     for (size_t i = 0; i < g->n_tensors && !st; i++) {
         const dv_gtensor *t = &g->tensors[i];
         size_t bytes;
-        if ((t->dtype != DV_F32 && t->dtype != DV_I64) || t->rank < 0 || t->rank > DMV_MAX_RANK)
+        if (t->dtype < DV_F32 || t->dtype > DV_S8 || t->rank < 0 || t->rank > DMV_MAX_RANK ||
+            (t->dtype == DV_U8 && t->data) || (t->dtype == DV_S8 && !t->data))
             st = dv_fail(e, DMV_ERR_FORMAT, "tensor %zu has a bad type or rank", i);
+        else if (t->dtype == DV_U8 &&
+                 !(t->scale >= 0 && t->scale <= FLT_MAX && t->zero >= 0 && t->zero <= 255))
+            st = dv_fail(e, DMV_ERR_FORMAT, "tensor %zu has an absurd scale or zero point", i);
         else if (t->data) {
             /* panels depend on the group count: the node that reads them checks them */
             if (t->pack != DV_PACK_PANEL &&

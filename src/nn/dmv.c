@@ -99,10 +99,15 @@ static bool read_tensor(dv_reader *r, dv_graph *g, const uint8_t *data, size_t d
     char *name = len ? read_text(r, len, nomem) : NULL;
     uint8_t dtype = dv_rd_u8(r), pack = dv_rd_u8(r), rank = dv_rd_u8(r), constant = dv_rd_u8(r);
     int64_t dims[DMV_MAX_RANK];
-    bool ok = !r->bad && (dtype == DV_F32 || dtype == DV_I64) && pack <= DV_PACK_VEC &&
+    bool ok = !r->bad && dtype >= DV_F32 && dtype <= DV_S8 && pack <= DV_PACK_QDW &&
               rank <= DMV_MAX_RANK && constant <= 1;
     for (int i = 0; ok && i < rank; i++)
         dims[i] = (int64_t)dv_rd_u64(r);
+    float scale = 0, zero = 0;
+    if (ok && dtype == DV_U8) {
+        scale = dv_rd_f32(r);
+        zero = dv_rd_f32(r);
+    }
     uint64_t at = 0, size = 0;
     if (ok && constant) {
         at = dv_rd_u64(r);
@@ -118,6 +123,8 @@ static bool read_tensor(dv_reader *r, dv_graph *g, const uint8_t *data, size_t d
     if (id < 0)
         return false;
     g->tensors[id].pack = (dv_pack)pack;
+    g->tensors[id].scale = scale;
+    g->tensors[id].zero = zero;
     if (constant) {
         g->tensors[id].data = data + at;
         g->tensors[id].size = (size_t)size;
@@ -302,6 +309,10 @@ static void put_graph(dv_buf *b, const dv_graph *g)
         dv_buf_u8(b, t->data != NULL);
         for (int d = 0; d < t->rank; d++)
             dv_buf_u64(b, (uint64_t)t->dims[d]);
+        if (t->dtype == DV_U8) {
+            dv_buf_f32(b, t->scale);
+            dv_buf_f32(b, t->zero);
+        }
         if (t->data) {
             dv_buf_u64(b, at);
             dv_buf_u64(b, t->size);
@@ -344,6 +355,15 @@ static void put_at(uint8_t *p, uint64_t v)
         p[i] = (uint8_t)(v >> (8 * i));
 }
 
+/* The oldest format that can say it, so that older programs read what they can run. */
+static uint8_t version_of(const dv_graph *g)
+{
+    for (size_t i = 0; i < g->n_tensors; i++)
+        if (g->tensors[i].dtype == DV_U8 || g->tensors[i].dtype == DV_S8)
+            return 2;
+    return 1;
+}
+
 dmv_status dv_dmv_encode(const dv_graph *g, const dv_meta *m, uint8_t **data, size_t *size,
                          dv_err *e)
 {
@@ -374,7 +394,7 @@ dmv_status dv_dmv_encode(const dv_graph *g, const dv_meta *m, uint8_t **data, si
     size_t total = b.size;
     dv_buf_free(&b);
     memcpy(copy, magic, sizeof magic);
-    copy[8] = DV_DMV_VERSION;
+    copy[8] = version_of(g);
     put_at(copy + 16, total);
     put_at(copy + 24, HEADER);
     put_at(copy + 32, graph);

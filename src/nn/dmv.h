@@ -17,7 +17,8 @@
  *                 (u32 count, values)
  *                 graph: u32 tensors, u32 nodes, u32 inputs, u32 outputs, then
  *                   tensor: u16 name length, name, u8 dtype, u8 pack, u8 rank, u8 constant,
- *                           rank x i64; constants: u64 offset in the data section, u64 size
+ *                           rank x i64; DV_U8: f32 scale, f32 zero; constants: u64 offset
+ *                           in the data section, u64 size
  *                   node: u16 op, u16 name length, name, u8 n_in, u8 n_out, u8 n_attr,
  *                         n_in x i32, n_out x i32, n_attr x { u16 key, u8 is_float,
  *                         u32 count, values i64 or f32 }
@@ -32,7 +33,7 @@
 
 #include "nn/graph.h"
 
-#define DV_DMV_VERSION 1
+#define DV_DMV_VERSION 2 /* 2: 8-bit tensors; files without them are written as 1 */
 
 typedef struct dv_meta_item {
     char *key;

@@ -42,6 +42,8 @@ dv_pack dv_pack_wanted(const dv_node *n, int i, const dv_gtensor *t)
 {
     if (i > 4 || dv_ops[n->op]->roles[i] == DV_ROLE_PLAIN)
         return DV_PACK_NONE;
+    if (dv_ops[n->op]->roles[i] == DV_ROLE_S8)
+        return DV_PACK_NONE; /* always packed */
     if (dv_ops[n->op]->roles[i] == DV_ROLE_VEC)
         return DV_PACK_VEC;
     return is_depthwise(n, t) ? DV_PACK_DW : DV_PACK_PANEL;
@@ -125,7 +127,7 @@ static void forget_shapes(dv_exec *x)
     x->arena = x->scratch = NULL;
     x->arena_size = x->scratch_each = 0;
     x->shaped = false;
-    x->bypass = NULL;
+    memset(x->bypass, 0, sizeof x->bypass);
 }
 
 void dv_exec_close(dv_exec **px)
@@ -191,6 +193,8 @@ static dmv_status shape_steps(dv_exec *x, const int64_t *const *dims, dv_err *e)
         dv_value *v = &x->v[i];
         const dv_gtensor *t = &g->tensors[i];
         v->dtype = t->dtype;
+        v->scale = t->scale;
+        v->zero = t->zero;
         v->root = (int32_t)i;
         if (!t->data)
             continue;
@@ -199,6 +203,8 @@ static dmv_status shape_steps(dv_exec *x, const int64_t *const *dims, dv_err *e)
             return st;
         if (t->dtype == DV_F32)
             v->f = (float *)(uintptr_t)t->data; /* read only: no op writes to a constant */
+        else if (t->dtype != DV_I64)
+            v->q = (uint8_t *)(uintptr_t)t->data;
         else
             v->i = (int64_t *)(uintptr_t)t->data;
     }
@@ -278,12 +284,13 @@ dmv_status dv_exec_shape(dv_exec *x, const int64_t *const *dims, dv_err *e)
     for (size_t i = 0; i < x->g->n_tensors; i++) {
         dv_value *v = &x->v[i];
         const dv_value *r = &x->v[dv_root(x, (int32_t)i)];
-        if (v->dtype != DV_F32 || x->g->tensors[i].data)
+        if (v->dtype == DV_I64 || x->g->tensors[i].data)
             continue;
-        if (x->g->tensors[r - x->v].data)
-            v->f = r->f;
+        uint8_t *at = x->arena + r->offset;
+        if (v->dtype == DV_F32)
+            v->f = x->g->tensors[r - x->v].data ? r->f : (float *)(void *)at;
         else
-            v->f = (float *)(void *)(x->arena + r->offset);
+            v->q = x->g->tensors[r - x->v].data ? r->q : at;
     }
     x->shaped = true;
     return DMV_OK;
@@ -294,26 +301,31 @@ void dv_exec_run(dv_exec *x)
     unsigned saved = dv_ftz_begin();
     for (size_t i = 0; i < x->g->n_nodes; i++) {
         const dv_step *s = &x->steps[i];
-        if (s->skip || s == x->bypass)
+        if (s->skip || s == x->bypass[0] || s == x->bypass[1])
             continue;
         uint64_t t = x->step_ns ? dv_now_ns() : 0;
         s->op->run(x, s);
         if (x->step_ns)
             x->step_ns[i] += dv_now_ns() - t;
+        if (x->seen)
+            x->seen(x->seen_user, x, i);
     }
     dv_ftz_end(saved);
 }
 
 float *dv_exec_input(dv_exec *x, size_t i)
 {
-    x->bypass = NULL;
+    memset(x->bypass, 0, sizeof x->bypass);
     return x->v[x->g->inputs[i]].f;
 }
 
-float *dv_exec_input_nhwc(dv_exec *x, size_t i)
+/* The tensor that holds picture input i in the order N, H, W, C, and the step that would make it
+ * (NULL if both orders are the same); -1 if the net does not begin so. */
+static int32_t turned_input(const dv_exec *x, size_t i, const dv_step **step)
 {
     static const int64_t wanted[4] = {0, 2, 3, 1};
     int32_t in = x->g->inputs[i];
+    *step = NULL;
     const dv_step *first = NULL, *turn = NULL;
     for (size_t k = 0; k < x->g->n_nodes; k++) {
         const dv_step *s = &x->steps[k];
@@ -325,22 +337,59 @@ float *dv_exec_input_nhwc(dv_exec *x, size_t i)
         if (!reads || (turn && turn->skip)) /* behind a view nobody can tell the orders apart */
             continue;
         if (turn || s->node->op != DV_OP_TRANSPOSE || s->node->in[0] != in)
-            return NULL;
+            return -1;
         turn = s;
     }
     for (size_t k = 0; k < x->g->n_outputs; k++)
         if (dv_root(x, x->g->outputs[k]) == dv_root(x, in) && !(turn && turn->skip))
-            return NULL; /* somebody reads the input as it was given */
+            return -1; /* somebody reads the input as it was given */
     int64_t perm[DMV_MAX_RANK];
     if (!turn || dv_node_ints(turn->node, DV_A_PERM, perm, DMV_MAX_RANK) != 4 ||
         memcmp(perm, wanted, sizeof wanted))
-        return NULL;
+        return -1;
     if (turn->skip) /* one channel or one pixel: both orders are the same */
-        return x->v[in].f;
+        return turn->node->out[0];
     if (turn != first)
+        return -1;
+    *step = turn;
+    return turn->node->out[0];
+}
+
+float *dv_exec_input_nhwc(dv_exec *x, size_t i)
+{
+    const dv_step *step;
+    int32_t t = turned_input(x, i, &step);
+    memset(x->bypass, 0, sizeof x->bypass);
+    x->bypass[0] = step;
+    return t < 0 ? NULL : x->v[t].f;
+}
+
+uint8_t *dv_exec_input_u8(dv_exec *x, size_t i, float *scale, float *zero)
+{
+    const dv_step *step, *quant = NULL;
+    int32_t t = turned_input(x, i, &step);
+    for (size_t k = 0; t >= 0 && k < x->g->n_nodes; k++) {
+        const dv_step *s = &x->steps[k];
+        for (int j = 0; j < s->node->n_in; j++) {
+            if (s == step || s->skip || s->node->in[j] < 0 ||
+                dv_root(x, s->node->in[j]) != dv_root(x, t))
+                continue;
+            if (quant || s->node->op != DV_OP_QUANTIZE)
+                return NULL;
+            quant = s;
+        }
+    }
+    for (size_t k = 0; t >= 0 && k < x->g->n_outputs; k++)
+        if (dv_root(x, x->g->outputs[k]) == dv_root(x, t))
+            return NULL;
+    if (!quant || !(x->g->tensors[quant->node->out[0]].scale > 0))
         return NULL;
-    x->bypass = turn;
-    return x->v[turn->node->out[0]].f;
+    x->bypass[0] = step;
+    x->bypass[1] = quant;
+    const dv_value *v = &x->v[quant->node->out[0]];
+    *scale = v->scale;
+    *zero = v->zero;
+    return v->q;
 }
 
 const dv_value *dv_exec_output(const dv_exec *x, size_t i)

@@ -20,6 +20,8 @@ typedef struct dv_value { /* the run-time side of a tensor */
     int64_t dims[DMV_MAX_RANK];
     size_t count;        /* product of dims */
     float *f;            /* DV_F32 data; constants point into the model: never written */
+    uint8_t *q;          /* DV_U8 data */
+    float scale, zero;   /* DV_U8: the graph's, or those of this run */
     int64_t *i;          /* DV_I64: the values, known at shape time; NULL if not known */
     bool owned_i;        /* i is the session's, not the model's */
     int32_t root;        /* tensor whose memory this one is (itself, or the source of a view) */
@@ -48,12 +50,15 @@ typedef struct dv_exec {
     size_t scratch_each;
     uint8_t *scratch; /* worker w: scratch + w * scratch_each */
     bool shaped;
-    const dv_step *bypass; /* the leading Transpose that dv_exec_input_nhwc made needless */
-    uint64_t *step_ns;     /* NULL, or where dv_exec_run adds the time of each step */
+    const dv_step *bypass[2]; /* the leading Transpose and Quantize that the caller made needless */
+    uint64_t *step_ns;        /* NULL, or where dv_exec_run adds the time of each step */
+    /* NULL, or called after each step that ran, while its results are still there */
+    void (*seen)(void *user, const struct dv_exec *x, size_t step);
+    void *seen_user;
 } dv_exec;
 
 /* What an input must look like: how dv_graph_check and dv_exec_open treat constants. */
-enum { DV_ROLE_PLAIN, DV_ROLE_PANEL, DV_ROLE_VEC };
+enum { DV_ROLE_PLAIN, DV_ROLE_PANEL, DV_ROLE_VEC, DV_ROLE_S8 };
 
 typedef struct dv_op {
     int8_t min_in, max_in, min_out, max_out;
@@ -81,6 +86,9 @@ float *dv_exec_input(dv_exec *x, size_t i);
  * for the data in that order, so that the turn is saved; NULL if the net does not begin so.
  * Must be filled in before every run, and holds until the next call of either function. */
 float *dv_exec_input_nhwc(dv_exec *x, size_t i);
+/* And for an 8-bit net that quantises a picture input first: a place for its bytes in the order
+ * N, H, W, C, which stand for (byte - zero) * scale; NULL if the net does not begin so. */
+uint8_t *dv_exec_input_u8(dv_exec *x, size_t i, float *scale, float *zero);
 const dv_value *dv_exec_output(const dv_exec *x, size_t i);
 /* Runs shape only for every step and reports dims, so that passes can use them:
  * afterwards x->v[t] has dims for every tensor. No arena is made. */

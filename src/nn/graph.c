@@ -230,13 +230,38 @@ bool dv_count(int rank, const int64_t *dims, size_t *count)
     return true;
 }
 
+size_t dv_dtype_size(dv_dtype t)
+{
+    return t == DV_I64 ? 8 : t == DV_F32 ? 4 : 1;
+}
+
+/* Bytes of 8-bit weights as the kernels read them. */
+static bool packed_s8_bytes(dv_pack pack, int rank, const int64_t *dims, size_t *bytes)
+{
+    size_t n, k;
+    if ((rank != 4 && (rank != 2 || pack == DV_PACK_QDW)) || !dv_count(rank, dims, &n) || n == 0 ||
+        n > SIZE_MAX / 64)
+        return false;
+    size_t cols = dv_round_up((size_t)dims[rank - 1], 16);
+    if (pack == DV_PACK_QDW) {
+        if (dims[2] != 1)
+            return false;
+        k = dv_round_up((size_t)dims[0], 4) * (size_t)dims[1];
+    } else {
+        size_t segs = rank == 4 ? (size_t)dims[0] : 1;
+        k = segs * dv_round_up(n / (size_t)dims[rank - 1] / segs, 4);
+    }
+    return dv_mul(k, cols, bytes);
+}
+
 bool dv_tensor_bytes(dv_dtype t, dv_pack pack, int rank, const int64_t *dims, int64_t groups,
                      size_t *bytes)
 {
     size_t n, k = 1;
-    if (rank < 0 || rank > DMV_MAX_RANK || (t != DV_F32 && t != DV_I64) ||
-        !dv_count(rank, dims, &n))
+    if (rank < 0 || rank > DMV_MAX_RANK || t < DV_F32 || t > DV_S8 || !dv_count(rank, dims, &n))
         return false;
+    if (pack == DV_PACK_QPANEL || pack == DV_PACK_QDW)
+        return t == DV_S8 && packed_s8_bytes(pack, rank, dims, bytes);
     if (pack != DV_PACK_NONE) {
         if (t != DV_F32 || rank < 1 || n == 0)
             return false;
@@ -256,5 +281,5 @@ bool dv_tensor_bytes(dv_dtype t, dv_pack pack, int rank, const int64_t *dims, in
         if (!dv_mul(k, cols, &n) || (pack == DV_PACK_PANEL && !dv_mul(n, (size_t)groups, &n)))
             return false;
     }
-    return dv_mul(n, t == DV_I64 ? 8 : 4, bytes);
+    return dv_mul(n, dv_dtype_size(t), bytes);
 }

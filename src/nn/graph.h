@@ -10,21 +10,27 @@
  *
  * Integers (DV_I64) exist only while shapes are worked out: every int64 tensor must
  * be a constant or follow from the shapes of other tensors.
+ *
+ * 8 bits. A DV_U8 tensor stands for (q - zero) * scale. Only the Q ops compute with it; ops that
+ * move data take it as it is (same scale and zero on both sides). DV_S8 is for weights.
  */
 #ifndef DV_GRAPH_H
 #define DV_GRAPH_H
 
 #include "base/base.h"
 
-typedef enum dv_dtype { DV_F32 = 1, DV_I64 = 2 } dv_dtype;
+typedef enum dv_dtype { DV_F32 = 1, DV_I64 = 2, DV_U8 = 3, DV_S8 = 4 } dv_dtype;
 
 /* How the constant bytes of a tensor are arranged. dims always give the logical shape. */
 typedef enum dv_pack {
-    DV_PACK_NONE = 0,  /* row-major */
-    DV_PACK_PANEL = 1, /* [K, N] or Conv [KH, KW, IC/g, OC] (K = KH KW IC/g, N = OC/g): for each
-                          group the panels of kernels.h, groups one after the other */
-    DV_PACK_DW = 2,    /* depthwise [KH, KW, 1, C]: [KH KW][round_up(C, 16)], zero padded */
-    DV_PACK_VEC = 3    /* [C]: round_up(C, 16) floats, zero padded (bias, slope) */
+    DV_PACK_NONE = 0,   /* row-major */
+    DV_PACK_PANEL = 1,  /* [K, N] or Conv [KH, KW, IC/g, OC] (K = KH KW IC/g, N = OC/g): for each
+                           group the panels of kernels.h, groups one after the other */
+    DV_PACK_DW = 2,     /* depthwise [KH, KW, 1, C]: [KH KW][round_up(C, 16)], zero padded */
+    DV_PACK_VEC = 3,    /* [C]: round_up(C, 16) floats, zero padded (bias, slope) */
+    DV_PACK_QPANEL = 4, /* DV_S8 [K, N] or Conv [KH, KW, IC, OC]: panels of conv_u8, a segment is
+                           the K rows or a row of the window */
+    DV_PACK_QDW = 5     /* DV_S8 depthwise [KH, KW, 1, C]: as dw_u8 reads it */
 } dv_pack;
 
 typedef struct dv_gtensor {
@@ -33,6 +39,7 @@ typedef struct dv_gtensor {
     dv_pack pack;
     int rank;
     int64_t dims[DMV_MAX_RANK]; /* -1 = unknown until a session is shaped; constants never */
+    float scale, zero;          /* DV_U8. scale 0: both are found while the net runs */
     const void *data;           /* constants only, else NULL */
     size_t size;                /* bytes of data */
     bool owned;                 /* data is freed with the graph */
@@ -82,7 +89,9 @@ enum dv_attr_key {
     DV_A_TO = 32,         /* Cast: int, dv_dtype */
     DV_A_SHAPE = 33,      /* Reshape without second input: ints, 0 and -1 as in ONNX */
     DV_A_BLOCK = 34,      /* DepthToSpace, SpaceToDepth: int */
-    DV_A_DCR = 35         /* DepthToSpace: int 1 = DCR, 0 = CRD; 1 */
+    DV_A_DCR = 35,        /* DepthToSpace: int 1 = DCR, 0 = CRD; 1 */
+    DV_A_PRE = 36         /* QConv, QLinear: floats scale, zero of the 8 bits before the activation,
+                             if that is neither a clip nor a slope */
 };
 enum dv_reduce {
     DV_RED_MEAN,
@@ -159,6 +168,7 @@ uint32_t dv_node_ints(const dv_node *n, uint16_t key, int64_t *out, uint32_t cap
 
 const char *dv_op_name(uint16_t op); /* "Conv" */
 /* Bytes that a constant of this shape must have; false on overflow or a bad shape. */
+size_t dv_dtype_size(dv_dtype t);
 bool dv_tensor_bytes(dv_dtype t, dv_pack pack, int rank, const int64_t *dims, int64_t groups,
                      size_t *bytes);
 /* Product of dims; false on a negative dim or overflow. */

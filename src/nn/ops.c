@@ -35,4 +35,11 @@ const dv_op *const dv_ops[DV_OP_COUNT] = {
     [DV_OP_SE] = &dv_op_se,
     [DV_OP_DEPTH_TO_SPACE] = &dv_op_depth_to_space,
     [DV_OP_SPACE_TO_DEPTH] = &dv_op_space_to_depth,
+    [DV_OP_QUANTIZE] = &dv_op_quantize,
+    [DV_OP_DEQUANTIZE] = &dv_op_dequantize,
+    [DV_OP_Q_CONV] = &dv_op_q_conv,
+    [DV_OP_Q_LINEAR] = &dv_op_q_linear,
+    [DV_OP_Q_BINARY] = &dv_op_q_binary,
+    [DV_OP_Q_ACT] = &dv_op_q_act,
+    [DV_OP_Q_SE] = &dv_op_q_se,
 };

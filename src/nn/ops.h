@@ -10,8 +10,13 @@ extern const dv_op dv_op_conv, dv_op_conv_transpose, dv_op_linear, dv_op_matmul,
     dv_op_softmax, dv_op_layer_norm, dv_op_l2_norm, dv_op_reduce, dv_op_concat, dv_op_split,
     dv_op_slice, dv_op_gather, dv_op_transpose, dv_op_reshape, dv_op_flatten, dv_op_squeeze,
     dv_op_unsqueeze, dv_op_expand, dv_op_pad, dv_op_cast, dv_op_shape, dv_op_identity,
-    dv_op_channel_shuffle, dv_op_depth_to_space, dv_op_space_to_depth;
+    dv_op_channel_shuffle, dv_op_depth_to_space, dv_op_space_to_depth, dv_op_quantize,
+    dv_op_dequantize, dv_op_q_conv, dv_op_q_linear, dv_op_q_binary, dv_op_q_act, dv_op_q_se;
 
+/* SqueezeExcite of floats and bytes: the gates (C floats) from the means of the channels. */
+void dv_se_gate(dv_exec *x, const dv_step *s, const float *mean, float *gate, float *mid);
+dmv_status dv_se_check(const dv_graph *g, const dv_node *n, dv_err *e);
+dmv_status dv_se_shape(dv_exec *x, dv_step *s, dv_err *e);
 dmv_status dv_check_act(const dv_node *n, int slope, dv_err *e);
 /* Rows [begin, end) of out = in (k wide) x panels w (n wide), epilogue inputs from `at`. */
 void dv_gemm_rows(dv_exec *x, const dv_step *s, const float *in, size_t k, const float *w, size_t n,
@@ -29,5 +34,6 @@ void dv_strides(int rank, const int64_t *dims, int64_t *stride); /* dense row-ma
 void dv_walk_simplify(dv_walk *w);
 void dv_walk_copy_f32(const dv_walk *w, const float *src, float *dst);
 void dv_walk_copy_i64(const dv_walk *w, const int64_t *src, int64_t *dst);
+void dv_walk_copy_u8(const dv_walk *w, const uint8_t *src, uint8_t *dst);
 
 #endif

@@ -10,6 +10,8 @@ static void move(const dv_walk *w, const dv_value *src, int64_t offset, dv_value
 {
     if (dst->dtype == DV_I64)
         dv_walk_copy_i64(w, src->i + offset, dst->i + to);
+    else if (dst->dtype == DV_U8)
+        dv_walk_copy_u8(w, src->q + offset, dst->q + to);
     else
         dv_walk_copy_f32(w, src->f + offset, dst->f + to);
 }
@@ -30,6 +32,8 @@ static void copy_block(dv_value *dst, size_t to, const dv_value *src, size_t fro
         return;
     if (dst->dtype == DV_I64)
         memcpy(dst->i + to, src->i + from, n * sizeof *dst->i);
+    else if (dst->dtype == DV_U8)
+        memcpy(dst->q + to, src->q + from, n);
     else
         memcpy(dst->f + to, src->f + from, n * sizeof *dst->f);
 }
@@ -256,7 +260,7 @@ static dmv_status transpose_shape(dv_exec *x, dv_step *s, dv_err *e)
     dmv_status r = dv_set_dims(o, in->rank, dims, e);
     if (r)
         return r;
-    if (trivial && o->dtype == DV_F32) {
+    if (trivial && o->dtype != DV_I64) {
         dv_make_view(x, s);
         return DMV_OK;
     }
@@ -282,7 +286,7 @@ static dmv_status transpose_shape(dv_exec *x, dv_step *s, dv_err *e)
 static void transpose_run(dv_exec *x, const dv_step *s)
 {
     const walk_state *c = s->state;
-    if (!c->rows) {
+    if (!c->rows || dv_out(x, s, 0)->dtype != DV_F32) {
         walk_run(x, s);
         return;
     }
@@ -440,7 +444,7 @@ static dmv_status shuffle_shape(dv_exec *x, dv_step *s, dv_err *e)
 {
     const dv_value *in = dv_in(x, s, 0);
     int64_t g = dv_node_int(s->node, DV_A_GROUP, 1);
-    if (in->rank < 1 || in->dtype != DV_F32 || g < 1 || in->dims[in->rank - 1] % g)
+    if (in->rank < 1 || in->dtype == DV_I64 || g < 1 || in->dims[in->rank - 1] % g)
         return dv_fail(e, DMV_ERR_FORMAT, "channels are not a multiple of the groups");
     return dv_set_dims(dv_out(x, s, 0), in->rank, in->dims, e);
 }
@@ -449,6 +453,14 @@ static void shuffle_range(dv_exec *x, const dv_step *s, size_t begin, size_t end
 {
     const dv_value *in = dv_in(x, s, 0);
     size_t c = (size_t)in->dims[in->rank - 1], g = (size_t)dv_node_int(s->node, DV_A_GROUP, 1);
+    if (in->dtype == DV_U8) {
+        uint8_t *out = dv_out(x, s, 0)->q;
+        for (size_t p = begin; p < end; p++)
+            for (size_t i = 0; i < g; i++)
+                for (size_t j = 0; j < c / g; j++)
+                    out[p * c + j * g + i] = in->q[p * c + i * (c / g) + j];
+        return;
+    }
     for (size_t p = begin; p < end; p++)
         for (size_t i = 0; i < g; i++)
             for (size_t j = 0; j < c / g; j++)

@@ -169,7 +169,7 @@ const dv_op dv_op_matmul = {2, 2, 1, 1, 2, 0, {0}, NULL, matmul_shape, matmul_ru
 
 /* ---- SqueezeExcite: mean over the picture, two small layers, a gate per channel ---- */
 
-static dmv_status se_check(const dv_graph *g, const dv_node *n, dv_err *e)
+dmv_status dv_se_check(const dv_graph *g, const dv_node *n, dv_err *e)
 {
     const dv_gtensor *w1 = dv_const_in(g, n, 1), *w2 = dv_const_in(g, n, 3);
     if (!panel_ok(w1) || !panel_ok(w2) || w1->dims[1] != w2->dims[0] ||
@@ -183,7 +183,7 @@ static dmv_status se_check(const dv_graph *g, const dv_node *n, dv_err *e)
     return dv_check_act(n, n->n_in, e);
 }
 
-static dmv_status se_shape(dv_exec *x, dv_step *s, dv_err *e)
+dmv_status dv_se_shape(dv_exec *x, dv_step *s, dv_err *e)
 {
     const dv_value *in = dv_in(x, s, 0);
     const dv_gtensor *w1 = dv_const_in(x->g, s->node, 1);
@@ -194,32 +194,38 @@ static dmv_status se_shape(dv_exec *x, dv_step *s, dv_err *e)
     return dv_set_dims(dv_out(x, s, 0), 4, in->dims, e);
 }
 
+void dv_se_gate(dv_exec *x, const dv_step *s, const float *mean, float *gate, float *mid)
+{
+    const dv_gtensor *w1 = dv_const_in(x->g, s->node, 1);
+    size_t c = (size_t)w1->dims[0], r = (size_t)w1->dims[1];
+    int act = (int)dv_node_int(s->node, DV_A_ACT, DV_ACT_NONE);
+    dv_epilogue e1 = {.bias = dv_packed(x, s, 2)}, e2 = {.bias = dv_packed(x, s, 4)};
+    x->k->gemm_f32(1, r, c, mean, c, dv_packed(x, s, 1), mid, r, &e1);
+    if (act != DV_ACT_NONE)
+        x->k->act_f32(act, r, mid, mid, dv_node_float(s->node, DV_A_P, 0),
+                      dv_node_float(s->node, DV_A_Q, 0));
+    x->k->gemm_f32(1, c, r, mid, r, dv_packed(x, s, 3), gate, c, &e2);
+    const dv_attr *pq = dv_node_attr(s->node, DV_A_SCALES);
+    if (dv_node_int(s->node, DV_A_MODE, 0) == 1)
+        x->k->act_f32(DV_ACT_HSIGMOID, c, gate, gate, pq->v.f[0], pq->v.f[1]);
+    else
+        x->k->act_f32(DV_ACT_SIGMOID, c, gate, gate, 0, 0);
+}
+
 static void se_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
 {
     const dv_value *in = dv_in(x, s, 0), *o = dv_out(x, s, 0);
-    const dv_gtensor *w1 = dv_const_in(x->g, s->node, 1);
-    size_t c = (size_t)in->dims[3], r = (size_t)w1->dims[1];
+    size_t c = (size_t)in->dims[3];
     size_t pixels = (size_t)(in->dims[1] * in->dims[2]);
     float *mean = dv_scratch(x, worker), *gate = mean + c, *mid = gate + c;
     float share = 1.0f / (float)pixels;
-    int act = (int)dv_node_int(s->node, DV_A_ACT, DV_ACT_NONE);
     for (size_t b = begin; b < end; b++) {
         const float *src = in->f + b * pixels * c;
         memset(mean, 0, c * sizeof(float));
         for (size_t p = 0; p < pixels; p++)
             x->k->binary_f32(DV_BIN_ADD, 0, c, mean, src + p * c, mean);
         x->k->binary_f32(DV_BIN_MUL, 1, c, mean, &share, mean);
-        dv_epilogue e1 = {.bias = dv_packed(x, s, 2)}, e2 = {.bias = dv_packed(x, s, 4)};
-        x->k->gemm_f32(1, r, c, mean, c, dv_packed(x, s, 1), mid, r, &e1);
-        if (act != DV_ACT_NONE)
-            x->k->act_f32(act, r, mid, mid, dv_node_float(s->node, DV_A_P, 0),
-                          dv_node_float(s->node, DV_A_Q, 0));
-        x->k->gemm_f32(1, c, r, mid, r, dv_packed(x, s, 3), gate, c, &e2);
-        const dv_attr *pq = dv_node_attr(s->node, DV_A_SCALES);
-        if (dv_node_int(s->node, DV_A_MODE, 0) == 1)
-            x->k->act_f32(DV_ACT_HSIGMOID, c, gate, gate, pq->v.f[0], pq->v.f[1]);
-        else
-            x->k->act_f32(DV_ACT_SIGMOID, c, gate, gate, 0, 0);
+        dv_se_gate(x, s, mean, gate, mid);
         float *dst = o->f + b * pixels * c;
         for (size_t p = 0; p < pixels; p++)
             x->k->binary_f32(DV_BIN_MUL, 0, c, src + p * c, gate, dst + p * c);
@@ -238,6 +244,6 @@ const dv_op dv_op_se = {4,
                         2,
                         1,
                         {DV_ROLE_PLAIN, DV_ROLE_PANEL, DV_ROLE_VEC, DV_ROLE_PANEL, DV_ROLE_VEC},
-                        se_check,
-                        se_shape,
+                        dv_se_check,
+                        dv_se_shape,
                         se_run};

@@ -98,6 +98,33 @@ static void pool_rows(dv_exec *x, const dv_step *s, size_t begin, size_t end, in
     }
 }
 
+/* MaxPool of bytes: their order is that of the values. */
+static void max_rows_u8(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
+{
+    const pool_state *c = s->state;
+    const dv_value *in = dv_in(x, s, 0), *o = dv_out(x, s, 0);
+    const uint8_t **rows = dv_scratch(x, worker);
+    size_t ch = (size_t)in->dims[3], line = (size_t)in->dims[2] * ch;
+    for (size_t r = begin; r < end; r++) {
+        int64_t oy = (int64_t)(r % (size_t)c->oh), y0, y1;
+        dv_window_clip(oy, c->w.sy, c->w.dy, c->w.top, c->w.kh, in->dims[1], &y0, &y1);
+        const uint8_t *base = in->q + r / (size_t)c->oh * (size_t)in->dims[1] * line;
+        for (int64_t t = y0; t < y1; t++)
+            rows[t - y0] = base + (size_t)(oy * c->w.sy - c->w.top + t * c->w.dy) * line;
+        dv_qpool_args a = {.rows = rows,
+                           .kh = (size_t)(y1 - y0),
+                           .kw = (size_t)c->w.kw,
+                           .c = ch,
+                           .iw = (size_t)in->dims[2],
+                           .ow = (size_t)c->ow,
+                           .sx = (size_t)c->w.sx,
+                           .dx = (size_t)c->w.dx,
+                           .px = (size_t)c->w.left,
+                           .out = o->q + r * (size_t)c->ow * ch};
+        x->k->maxpool_u8(&a);
+    }
+}
+
 static void max_rows(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
 {
     pool_rows(x, s, begin, end, worker, false);
@@ -110,7 +137,9 @@ static void avg_rows(dv_exec *x, const dv_step *s, size_t begin, size_t end, int
 
 static void max_run(dv_exec *x, const dv_step *s)
 {
-    dv_parallel(x, s, (size_t)(dv_out(x, s, 0)->dims[0] * dv_out(x, s, 0)->dims[1]), 1, max_rows);
+    const dv_value *o = dv_out(x, s, 0);
+    dv_parallel(x, s, (size_t)(o->dims[0] * o->dims[1]), 1,
+                o->dtype == DV_U8 ? max_rows_u8 : max_rows);
 }
 
 static void avg_run(dv_exec *x, const dv_step *s)
@@ -183,6 +212,8 @@ static dmv_status resize_shape(dv_exec *x, dv_step *s, dv_err *e)
     const dv_value *in = dv_in(x, s, 0), *sizes = dv_in(x, s, 1);
     if (in->rank != 4 || in->count == 0)
         return dv_fail(e, DMV_ERR_FORMAT, "Resize wants four dimensions");
+    if (in->dtype == DV_U8 && dv_node_int(s->node, DV_A_MODE, 0) != 0)
+        return dv_fail(e, DMV_ERR_FORMAT, "bytes can only be resized to the nearest");
     int64_t out[2], coord = dv_node_int(s->node, DV_A_COORD, 0);
     double scale[2];
     const dv_attr *sc = dv_node_attr(s->node, DV_A_SCALES);
@@ -246,9 +277,28 @@ static void resize_rows(dv_exec *x, const dv_step *s, size_t begin, size_t end, 
     }
 }
 
+static void resize_rows_u8(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
+{
+    const resize_state *c = s->state;
+    const dv_value *in = dv_in(x, s, 0);
+    size_t ch = (size_t)in->dims[3], line = (size_t)in->dims[2] * ch;
+    const axis_map *mx = c->map + c->oh;
+    for (size_t r = begin; r < end; r++) {
+        size_t y = r / (size_t)c->oh * (size_t)in->dims[1] + (size_t)c->map[r % (size_t)c->oh].a;
+        uint8_t *out = dv_out(x, s, 0)->q + r * (size_t)c->ow * ch;
+        for (int64_t i = 0; i < c->ow; i++, out += ch)
+            memcpy(out, in->q + y * line + (size_t)mx[i].a * ch, ch);
+    }
+}
+
 static void resize_run(dv_exec *x, const dv_step *s)
 {
     const resize_state *c = s->state;
+    const dv_value *o = dv_out(x, s, 0);
+    if (o->dtype == DV_U8) {
+        dv_parallel(x, s, (size_t)(o->dims[0] * c->oh), 1, resize_rows_u8);
+        return;
+    }
     dv_parallel(x, s, (size_t)(dv_out(x, s, 0)->dims[0] * c->oh), 1, resize_rows);
 }
 

@@ -20,7 +20,7 @@ static dmv_status view(dv_exec *x, dv_step *s, int rank, const int64_t *dims, dv
         return st;
     if (o->count != in->count || o->dtype != in->dtype)
         return dv_fail(e, DMV_ERR_FORMAT, "%zu elements cannot become %zu", in->count, o->count);
-    if (o->dtype == DV_F32) {
+    if (o->dtype != DV_I64) {
         dv_make_view(x, s);
         return DMV_OK;
     }

@@ -18,7 +18,7 @@ int32_t dv_root(const dv_exec *x, int32_t t)
 
 static bool in_arena(const dv_exec *x, int32_t t)
 {
-    return x->v[t].dtype == DV_F32 && !x->g->tensors[t].data;
+    return x->v[t].dtype != DV_I64 && !x->g->tensors[t].data;
 }
 
 static void touch(dv_exec *x, int32_t t, int32_t step)
@@ -71,8 +71,8 @@ static void share_in_place(dv_exec *x)
                 if (k != j && s->node->in[k] >= 0 && dv_root(x, s->node->in[k]) == r)
                     alone = s->node->op == DV_OP_BINARY && s->node->in[k] == s->node->in[j];
             if (!in_arena(x, r) || !alone || r == o || x->v[r].last != (int32_t)i ||
-                x->v[r].count != x->v[o].count || x->v[o].root != o ||
-                x->v[s->node->in[j]].count != x->v[o].count)
+                x->v[r].count != x->v[o].count || x->v[r].dtype != x->v[o].dtype ||
+                x->v[o].root != o || x->v[s->node->in[j]].count != x->v[o].count)
                 continue;
             x->v[r].last = x->v[o].last;
             x->v[o].root = r;
@@ -94,6 +94,12 @@ static int by_size(const void *a, const void *b)
     return x->t < y->t ? -1 : x->t > y->t;
 }
 
+/* Bytes of a tensor's place: convolutions of 8 bits read up to 3 bytes behind the last. */
+static size_t room(const dv_value *v)
+{
+    return dv_round_up(v->count * dv_dtype_size(v->dtype) + 4, DV_ALIGN);
+}
+
 dmv_status dv_plan(dv_exec *x, dv_err *e)
 {
     lifetimes(x);
@@ -109,8 +115,7 @@ dmv_status dv_plan(dv_exec *x, dv_err *e)
     for (size_t i = 0; i < x->g->n_tensors; i++) {
         const dv_value *v = &x->v[i];
         if (v->root == (int32_t)i && v->last >= 0 && in_arena(x, (int32_t)i))
-            slots[n++] =
-                (struct slot){(int32_t)i, dv_round_up(v->count * sizeof(float) + 1, DV_ALIGN)};
+            slots[n++] = (struct slot){(int32_t)i, room(v)};
     }
     qsort(slots, n, sizeof *slots, by_size);
     for (size_t i = 0; i < n; i++) {
@@ -122,7 +127,7 @@ dmv_status dv_plan(dv_exec *x, dv_err *e)
                 continue;
             if (p->offset >= at && p->offset - at >= slots[i].size)
                 break;
-            at = DV_MAX(at, p->offset + dv_round_up(p->count * sizeof(float) + 1, DV_ALIGN));
+            at = DV_MAX(at, p->offset + room(p));
         }
         size_t end;
         if (!dv_add(at, slots[i].size, &end)) { /* 32-bit machines */

@@ -65,3 +65,4 @@ void dv_walk_simplify(dv_walk *w)
 
 DEFINE_COPY(dv_walk_copy_f32, float)
 DEFINE_COPY(dv_walk_copy_i64, int64_t)
+DEFINE_COPY(dv_walk_copy_u8, uint8_t)

@@ -6,9 +6,19 @@
 
 void dv_kernels_neon(dv_kernels *k)
 {
-#define DV_KERNEL(name, type) k->name = dv_neon_##name;
-#include "kernels/kernels.inc"
-#undef DV_KERNEL
+    k->gemm_f32 = dv_neon_gemm_f32;
+    k->conv_f32 = dv_neon_conv_f32;
+    k->dw_f32 = dv_neon_dw_f32;
+    k->maxpool_f32 = dv_neon_maxpool_f32;
+    k->avgpool_f32 = dv_neon_avgpool_f32;
+    k->binary_f32 = dv_neon_binary_f32;
+    k->act_f32 = dv_neon_act_f32;
+    k->prelu_f32 = dv_neon_prelu_f32;
+    k->softmax_f32 = dv_neon_softmax_f32;
+    k->layernorm_f32 = dv_neon_layernorm_f32;
+    k->transpose_f32 = dv_neon_transpose_f32;
+    k->dots_f32 = dv_neon_dots_f32;
+    k->u8_to_f32 = dv_neon_u8_to_f32;
 #if defined(__aarch64__)
     k->gemm_mr = 6;
 #else

@@ -6,8 +6,18 @@
 
 void dv_kernels_avx2(dv_kernels *k)
 {
-#define DV_KERNEL(name, type) k->name = dv_avx2_##name;
-#include "kernels/kernels.inc"
-#undef DV_KERNEL
+    k->gemm_f32 = dv_avx2_gemm_f32;
+    k->conv_f32 = dv_avx2_conv_f32;
+    k->dw_f32 = dv_avx2_dw_f32;
+    k->maxpool_f32 = dv_avx2_maxpool_f32;
+    k->avgpool_f32 = dv_avx2_avgpool_f32;
+    k->binary_f32 = dv_avx2_binary_f32;
+    k->act_f32 = dv_avx2_act_f32;
+    k->prelu_f32 = dv_avx2_prelu_f32;
+    k->softmax_f32 = dv_avx2_softmax_f32;
+    k->layernorm_f32 = dv_avx2_layernorm_f32;
+    k->transpose_f32 = dv_avx2_transpose_f32;
+    k->dots_f32 = dv_avx2_dots_f32;
+    k->u8_to_f32 = dv_avx2_u8_to_f32;
     k->gemm_mr = 6;
 }
