@@ -46,7 +46,7 @@ static size_t parameters(const dv_graph *g)
 {
     size_t sum = 0, n;
     for (size_t i = 0; i < g->n_tensors; i++)
-        if (g->tensors[i].data && g->tensors[i].dtype == DV_F32 &&
+        if (g->tensors[i].data && g->tensors[i].dtype != DV_I64 &&
             dv_count(g->tensors[i].rank, g->tensors[i].dims, &n))
             sum += n;
     return sum;
@@ -461,7 +461,7 @@ static void print_step(const dv_exec *x, size_t i, bool json)
     const dv_node *node = s->node;
     int32_t root = node->n_out ? dv_root(x, node->out[0]) : -1;
     const dv_value *v = node->n_out ? &x->v[node->out[0]] : NULL;
-    bool in_arena = !s->skip && root >= 0 && v->dtype == DV_F32;
+    bool in_arena = !s->skip && root >= 0 && v->dtype != DV_I64;
     if (json) {
         cli_json j = {.f = stdout};
         cli_js_open(&j, NULL, '{');
@@ -475,7 +475,7 @@ static void print_step(const dv_exec *x, size_t i, bool json)
         cli_js_bool(&j, "view", s->skip);
         if (in_arena) {
             cli_js_int(&j, "offset", (long long)x->v[root].offset);
-            cli_js_int(&j, "bytes", (long long)(v->count * sizeof(float)));
+            cli_js_int(&j, "bytes", (long long)(v->count * dv_dtype_size(v->dtype)));
         }
         cli_js_int(&j, "macs", s->macs);
         cli_js_close(&j, '}');
@@ -490,7 +490,7 @@ static void print_step(const dv_exec *x, size_t i, bool json)
                        (long long)v->dims[d]);
     printf("%4zu %-16s %-18s ", i, dv_op_name(node->op), dims);
     if (in_arena)
-        printf("%10zu %10zu ", x->v[root].offset, v->count * sizeof(float));
+        printf("%10zu %10zu ", x->v[root].offset, v->count * dv_dtype_size(v->dtype));
     else
         printf("%10s %10s ", s->skip ? "view" : "-", "");
     printf("%9.3f  ", (double)s->macs * 1e-6);
@@ -535,7 +535,8 @@ static int run_plan(int argc, char **argv)
         macs += x->steps[i].macs;
         for (int k = 0; k < node->n_out && !x->steps[i].skip; k++) {
             count = x->v[node->out[k]].count;
-            sum += x->v[node->out[k]].dtype == DV_F32 ? count * sizeof(float) : 0;
+            dv_dtype type = x->v[node->out[k]].dtype;
+            sum += type == DV_I64 ? 0 : count * dv_dtype_size(type);
         }
     }
     if (o.json) {
@@ -562,6 +563,7 @@ int cli_model(int argc, char **argv)
         {"import", "make a .dmv file from an ONNX file", run_import},
         {"info", "what a net is and expects", run_info},
         {"plan", "memory plan and multiply-adds of each step", run_plan},
+        {"quantize", "make an 8-bit net from a float one", cli_quantize},
         {"verify", "check a file", run_verify},
     };
     return cli_subverb(argc, argv, subs, DV_COUNT(subs), "domovoi model WORD ...");
