@@ -64,17 +64,19 @@ void dv_c_conv_u8(const dv_qconv_args *g)
 void dv_c_dw_u8(const dv_qdw_args *a)
 {
     const size_t groups = (a->kh + 3) / 4;
-    for (size_t x = 0; x < a->ow; x++)
+    for (size_t p = 0; p < a->ro * a->ow; p++)
         for (size_t ch = 0; ch < a->c; ch++) {
+            const uint8_t *const *rows = a->rows + p / a->ow * a->kh;
+            size_t x = p % a->ow;
             uint32_t acc = 0;
             const int8_t *w = a->w + ch / DV_PANEL * groups * a->kw * 64 + ch % DV_PANEL * 4;
             for (size_t r = 0; r < a->kh; r++)
                 for (size_t t = 0; t < a->kw; t++) {
                     size_t col = x * a->sx + t * a->dx - a->px; /* wraps left of column 0 */
-                    uint8_t in = col < a->iw ? a->rows[r][col * a->c + ch] : a->pad;
+                    uint8_t in = col < a->iw ? rows[r][col * a->c + ch] : a->pad;
                     acc += (uint32_t)(in * w[(r / 4 * a->kw + t) * 64 + r % 4]);
                 }
-            size_t at = x * a->c + ch;
+            size_t at = p * a->c + ch;
             a->out[at] = requant(acc, a->rq, ch, a->rq->add ? a->rq->add + at : NULL);
         }
 }

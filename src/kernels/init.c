@@ -27,6 +27,9 @@ void dv_kernels_init(dv_kernels *k, unsigned cpu)
     if (!(k->cpu & DV_CPU_AVX512))
         return;
     dv_kernels_avx512(k);
+    if (!(k->cpu & DV_CPU_VNNI))
+        return;
+    dv_kernels_vnni(k);
 #elif defined(DV_HAVE_NEON)
     if (!(k->cpu & DV_CPU_NEON))
         return;

@@ -201,14 +201,16 @@ typedef struct dv_qconv_args {
 } dv_qconv_args;
 typedef void dv_conv_u8_fn(const dv_qconv_args *a);
 
-/* One output row of a depthwise convolution, as dw_f32, but all kh rows are given (a row outside
- * the picture is a row of zero points) and taps left or right of a row count as `pad`.
+/* ro output rows of a depthwise convolution, as dw_f32, but all kh rows are given: tap row r of
+ * output row o reads rows[o * kh + r] (a row outside the picture is a row of zero points), and taps
+ * left or right of a row count as `pad`.
  * w: tap (r, t) of channel ch at
  *   w[((ch / 16 * groups + r / 4) * kw + t) * 64 + ch % 16 * 4 + r % 4], groups = (kh + 3) / 4,
- * zero for the rows and channels that do not exist. rq->add, if any: one row, ldadd = c. */
+ * zero for the rows and channels that do not exist. out, and rq->add if any: ro rows of ow * c,
+ * one after the other. */
 typedef struct dv_qdw_args {
     const uint8_t *const *rows;
-    size_t kh, kw, c, iw, ow;
+    size_t ro, kh, kw, c, iw, ow;
     size_t sx, dx;
     size_t px;
     uint8_t pad;
@@ -276,6 +278,7 @@ void dv_kernels_c(dv_kernels *k);
 #if defined(__x86_64__)
 void dv_kernels_avx2(dv_kernels *k);
 void dv_kernels_avx512(dv_kernels *k);
+void dv_kernels_vnni(dv_kernels *k);
 #endif
 #if defined(DV_HAVE_NEON)
 void dv_kernels_neon(dv_kernels *k);

@@ -113,6 +113,8 @@ const dv_op dv_op_dequantize = {1, 1, 1, 1, 1, 0, {0}, NULL, like_input, dequant
 
 /* ---- QConv, QLinear ---- */
 
+#define DW_ROWS 16 /* output rows of one call: kernels prepare weights once a call */
+
 typedef struct qconv_state {
     dv_window w;
     int64_t oh, ow;
@@ -292,7 +294,7 @@ static dmv_status qconv_shape(dv_exec *x, dv_step *s, dv_err *e)
     c->k = (size_t)(c->w.kw * ic);
     s->macs = (int64_t)o->count * c->w.kh * c->w.kw * (c->depthwise ? 1 : ic);
     if (c->depthwise) /* pointers, and a row of zero points */
-        s->scratch = (size_t)c->w.kh * sizeof(uint8_t *) + (size_t)(in->dims[2] * ic) + 4;
+        s->scratch = DW_ROWS * (size_t)c->w.kh * sizeof(uint8_t *) + (size_t)(in->dims[2] * ic) + 4;
     else if (!c->pointwise) {
         /* rows with their padding; with dilation, the windows of one output row */
         c->line = c->w.dx == 1 ? (size_t)((in->dims[2] + c->w.left + c->w.right) * ic)
@@ -379,19 +381,24 @@ static void q_depthwise_range(dv_exec *x, const dv_step *s, size_t begin, size_t
     const qconv_state *c = s->state;
     const dv_value *in = dv_in(x, s, 0), *o = dv_out(x, s, 0), *add = dv_in(x, s, 5);
     const uint8_t **rows = dv_scratch(x, worker);
-    uint8_t *none = (uint8_t *)(rows + c->w.kh), pad = (uint8_t)rintf(in->zero);
-    size_t line = (size_t)in->dims[2] * c->oc, row = (size_t)c->ow * c->oc;
+    uint8_t *none = (uint8_t *)(rows + DW_ROWS * c->w.kh), pad = (uint8_t)rintf(in->zero);
+    size_t line = (size_t)in->dims[2] * c->oc, row = (size_t)c->ow * c->oc, kh = (size_t)c->w.kh;
     memset(none, pad, line);
-    for (size_t r = begin; r < end; r++) {
-        const uint8_t *img = in->q + r / (size_t)c->oh * (size_t)in->dims[1] * line;
-        int64_t y = (int64_t)(r % (size_t)c->oh) * c->w.sy - c->w.top;
-        for (int64_t t = 0; t < c->w.kh; t++, y += c->w.dy)
-            rows[t] = y < 0 || y >= in->dims[1] ? none : img + (size_t)y * line;
+    for (size_t r = begin, n; r < end; r += n) {
+        n = DV_MIN(end - r, (size_t)DW_ROWS);
+        for (size_t i = 0; i < n * kh; i++) {
+            size_t at = r + i / kh;
+            const uint8_t *img = in->q + at / (size_t)c->oh * (size_t)in->dims[1] * line;
+            int64_t y =
+                (int64_t)(at % (size_t)c->oh) * c->w.sy - c->w.top + (int64_t)(i % kh) * c->w.dy;
+            rows[i] = y < 0 || y >= in->dims[1] ? none : img + (size_t)y * line;
+        }
         dv_requant rq = c->rq;
         rq.add = add ? add->q + r * row : NULL;
         rq.ldadd = c->oc;
         dv_qdw_args a = {.rows = rows,
-                         .kh = (size_t)c->w.kh,
+                         .ro = n,
+                         .kh = kh,
                          .kw = (size_t)c->w.kw,
                          .c = c->oc,
                          .iw = (size_t)in->dims[2],
@@ -404,7 +411,7 @@ static void q_depthwise_range(dv_exec *x, const dv_step *s, size_t begin, size_t
                          .out = o->q + r * row,
                          .rq = &rq};
         x->k->dw_u8(&a);
-        finish(x, s, c, r * row, row);
+        finish(x, s, c, r * row, n * row);
     }
 }
 
@@ -476,7 +483,7 @@ static void qconv_run(dv_exec *x, const dv_step *s)
     if (c->pointwise)
         dv_parallel(x, s, o->count / c->oc, x->k->gemm_mr ? x->k->gemm_mr * 2 : 1, q_rows_range);
     else if (c->depthwise)
-        dv_parallel(x, s, (size_t)(o->dims[0] * c->oh), 1, q_depthwise_range);
+        dv_parallel(x, s, (size_t)(o->dims[0] * c->oh), 4, q_depthwise_range);
     else
         dv_parallel(x, s, (size_t)(o->dims[0] * c->oh), 1, q_window_range);
 }

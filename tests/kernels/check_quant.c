@@ -217,27 +217,32 @@ static void dw_case(ck *s, size_t kh, size_t kw, size_t c, size_t iw, size_t sx,
     int extreme = (int)ck_below(s, 12), wext = (int)ck_below(s, 12);
     ck_case(s, "kh %zu kw %zu c %zu iw %zu ow %zu sx %zu dx %zu px %zu extreme %d %d", kh, kw, c,
             iw, ow, sx, dx, px, extreme, wext);
-    const uint8_t *rows[9];
+    const uint8_t *rows[3 * 9], *some[9];
+    size_t ro = 1 + ck_below(s, 3), n = ro * ow * c;
     for (size_t r = 0; r < kh; r++)
-        rows[r] = bytes(s, iw * c, extreme);
+        some[r] = bytes(s, iw * c, extreme);
+    for (size_t r = 0; r < ro * kh; r++)
+        rows[r] = some[ck_below(s, kh)];
     int8_t *plain = weights(s, kh * kw * c, wext), *w = ck_bytes(s, dv_dw_size_s8(kh, kw, c));
     dv_pack_dw_s8(kh, kw, c, plain, w);
     params p;
     requant_params(s, &p, c, 255.0 * 127 * sqrt((double)(kh * kw)) / 3, false);
-    uint8_t *o = bytes(s, ow * c, 0), *d = ck_bytes(s, ow * c), *r = bytes(s, ow * c, 0);
-    memcpy(d, o, ow * c);
+    uint8_t *o = bytes(s, n, 0), *d = ck_bytes(s, n), *r = bytes(s, n, 0);
+    memcpy(d, o, n);
     bool add = ck_below(s, 4) == 0;
     p.rq.add = add ? r : NULL;
     p.rq.ldadd = c;
-    dv_qdw_args a = {rows, kh, kw, c, iw, ow, sx, dx, px, (uint8_t)ck_rand(s), w, o, &p.rq};
+    dv_qdw_args a = {rows, ro, kh, kw, c, iw, ow, sx, dx, px, (uint8_t)ck_rand(s), w, o, &p.rq};
     s->ref->dw_u8(&a);
-    for (size_t x = 0; x < ow; x++)
+    for (size_t x = 0; x < ro * ow; x++)
         for (size_t ch = 0; ch < c; ch++) {
             int64_t sum = p.rq.bias[ch];
             for (size_t t = kw; t-- > 0;)
                 for (size_t y = kh; y-- > 0;) {
-                    int64_t col = (int64_t)(x * sx + t * dx) - (int64_t)px;
-                    int in = col < 0 || col >= (int64_t)iw ? a.pad : rows[y][(size_t)col * c + ch];
+                    int64_t col = (int64_t)(x % ow * sx + t * dx) - (int64_t)px;
+                    int in = col < 0 || col >= (int64_t)iw
+                                 ? a.pad
+                                 : rows[x / ow * kh + y][(size_t)col * c + ch];
                     sum += in * plain[(y * kw + t) * c + ch];
                 }
             int32_t u = (int32_t)(uint32_t)(uint64_t)sum;
@@ -251,7 +256,7 @@ static void dw_case(ck *s, size_t kh, size_t kw, size_t c, size_t iw, size_t sx,
         }
     a.out = d;
     s->cur->dw_u8(&a);
-    compare_bytes(s, o, d, ow * c);
+    compare_bytes(s, o, d, n);
 }
 
 void check_dw_u8(ck *s)
@@ -272,7 +277,7 @@ void check_dw_u8(ck *s)
 typedef struct dw_bench {
     dv_qdw_args a;
     dv_requant rq;
-    const uint8_t *rows[9];
+    const uint8_t *rows[14 * 9];
 } dw_bench;
 
 static void run_dw(const dv_kernels *k, void *arg)
@@ -293,9 +298,12 @@ void bench_dw_u8(ck *s)
         bool global = k == iw;
         size_t px = global ? 0 : k / 2, ow = global ? 1 : (iw + 2 * px - k) / shapes[i].sx + 1;
         bench_params(s, &b.rq, c);
-        for (size_t r = 0; r < k; r++)
-            b.rows[r] = (const uint8_t *)ck_bench_floats(s, iw * c / 4);
+        size_t ro = global ? 1 : 14;
+        const uint8_t *in = (const uint8_t *)ck_bench_floats(s, (ro + k) * iw * c / 4);
+        for (size_t r = 0; r < ro * k; r++)
+            b.rows[r] = in + (r / k + r % k) * iw * c;
         b.a = (dv_qdw_args){.rows = b.rows,
+                            .ro = ro,
                             .kh = k,
                             .kw = k,
                             .c = c,
@@ -306,12 +314,12 @@ void bench_dw_u8(ck *s)
                             .px = px,
                             .pad = 128,
                             .w = (const int8_t *)ck_bench_floats(s, dv_dw_size_s8(k, k, c) / 4),
-                            .out = (uint8_t *)ck_bench_floats(s, ow * c / 4),
+                            .out = (uint8_t *)ck_bench_floats(s, ro * ow * c / 4),
                             .rq = &b.rq};
         char label[64];
         snprintf(label, sizeof(label), "%zux%zu s%zu, %zu channels, width %zu", k, k, shapes[i].sx,
                  c, iw);
-        ck_bench(s, label, (double)(ow * c * k * k), "GMAC/s", run_dw, &b);
+        ck_bench(s, label, (double)(ro * ow * c * k * k), "GMAC/s", run_dw, &b);
     }
 }
 

@@ -291,7 +291,7 @@ static bool is_new(const family *f, size_t table)
 }
 
 static const family *bench_family;
-static float *bench_memory[8];
+static float *bench_memory[16];
 static size_t bench_used;
 
 float *ck_bench_floats(ck *s, size_t n)
@@ -357,6 +357,7 @@ int main(int argc, char **argv)
     add_table(DV_CPU_NEON, "neon");
     add_table(DV_CPU_AVX2, "avx2");
     add_table(DV_CPU_AVX2 | DV_CPU_AVX512, "avx512");
+    add_table(DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_VNNI, "vnni");
 
     static ck s; /* the signal handler looks at it */
     s.random = seed;
