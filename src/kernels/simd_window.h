@@ -3,7 +3,7 @@
  * Depthwise convolution and pooling over the vectors of one instruction set; include
  * after its vec_*.h, once per library.
  *
- * A tile is up to 8 neighbouring output pixels of one vector of channels. It reads each
+ * A tile is up to 7 neighbouring output pixels of one vector of channels. It reads each
  * input column once and adds it to every output that the kernel width reaches. Width and
  * stride are constants in the tiles of common kernels; the rows that exist are a loop, so
  * that cut kernels at the upper and lower border cost only what they compute. At the left
@@ -100,7 +100,7 @@ static void dw_any(const dv_dw_args *a, size_t ch)
 
 /* ---- tiles of constant width and stride ---- */
 
-#define TILE_MAX 8
+#define TILE_MAX 7
 #define KW_MAX 9
 
 /* n outputs from x on: all whole vectors of channels, or (tail) those that remain. */
@@ -152,19 +152,14 @@ DV_INLINE void inner_outputs(const dv_dw_args *a, size_t *lo, size_t *hi)
     *hi = a->iw + a->px < reach ? 0 : (a->iw + a->px - reach) / a->sx + 1;
 }
 
-/* 8, 7, 4, 2 or 1 outputs: 14 = 7 + 7. */
+/* 7, 4, 2 or 1 outputs: pictures of face nets are 56, 28, 14 and 7 wide. */
 DV_INLINE size_t tile_step(size_t left)
 {
-    if (left >= 8 && left != 14)
-        return 8;
-    return left >= 7 ? 7 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    return left >= 7 && left != 8 ? 7 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
 #define TILES(n, kw, sx, edge, tail)          \
     switch (n) {                              \
-    case 8:                                   \
-        dw_tile(a, x, 8, kw, sx, edge, tail); \
-        break;                                \
     case 7:                                   \
         dw_tile(a, x, 7, kw, sx, edge, tail); \
         break;                                \

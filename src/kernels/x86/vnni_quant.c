@@ -14,7 +14,7 @@
 #include "kernels/x86/vnni.h"
 
 #define MR 14
-#define NP 2
+#define NP_MAX 4
 #define BLOCK_BYTES (128 * 1024) /* of weights, beside the rows in the second-level cache */
 
 /* ---- sums to bytes ---- */
@@ -54,27 +54,60 @@ DV_INLINE __m512i clipped(__m512 v, const limits *l)
 
 /* ---- conv_u8 ---- */
 
-DV_INLINE void conv_tile(const dv_qconv_args *g, size_t i, size_t j, const int mr, const int np)
+/* The sums of a tile, rows of `wide` vectors, to the results. A loop of its own behind memory: in
+ * registers it would be unrolled into every tile. */
+static __attribute__((noinline)) void conv_finish(const dv_qconv_args *g, size_t i, size_t j,
+                                                  size_t mr, size_t wide, const __m512i *acc)
 {
     const dv_requant *rq = g->rq;
+    const limits l = limits_of(rq);
+    for (size_t v = 0; v < wide && j + v * 16 < g->n; v++) {
+        const size_t ch = j + v * 16, n = DV_MIN(g->n - ch, (size_t)16);
+        const __mmask16 m = (__mmask16)((1u << n) - 1);
+        const scale c = {_mm512_loadu_ps(rq->mul + ch),
+                         _mm512_loadu_ps((rq->neg ? rq->neg : rq->mul) + ch), rq->neg != NULL};
+        const __m512i *p = acc + v;
+        if (g->c_f32) {
+            float *out = (float *)g->c + i * g->ldc + ch;
+            for (size_t r = 0; r < mr; r++, out += g->ldc, p += wide)
+                _mm512_mask_storeu_ps(out, m, value_of(*p, &c));
+            continue;
+        }
+        uint8_t *out = (uint8_t *)g->c + i * g->ldc + ch;
+        if (rq->add) {
+            const uint8_t *add = rq->add + i * rq->ldadd + ch;
+            for (size_t r = 0; r < mr; r++, out += g->ldc, p += wide, add += rq->ldadd) {
+                const __m512 f = add_bytes(value_of(*p, &c), _mm_maskz_loadu_epi8(m, add), &l);
+                _mm_mask_storeu_epi8(
+                    out, m, _mm512_cvtepi32_epi8(_mm512_add_epi32(clipped(f, &l), l.zero)));
+            }
+            continue;
+        }
+        for (size_t r = 0; r < mr; r++, out += g->ldc, p += wide) {
+            const __m512 f = value_of(*p, &c);
+            _mm_mask_storeu_epi8(out, m,
+                                 _mm512_cvtepi32_epi8(_mm512_add_epi32(clipped(f, &l), l.zero)));
+        }
+    }
+}
+
+DV_INLINE void conv_tile(const dv_qconv_args *g, size_t i, size_t j, const int mr, const int np)
+{
     const size_t lda = g->lda, panel = g->panel, steps = (g->seg + 3) / 4;
     const int8_t *w = g->w + j / DV_PANEL * panel;
-    const size_t left = g->n - j;
-    __m512i acc[MR][4];
+    __m512i acc[MR * NP_MAX];
     DV_UNROLL
     for (int v = 0; v < np; v++) {
-        const __m512i bias = left > (size_t)(v * 16)
-                                 ? _mm512_loadu_si512(rq->bias + j + (size_t)(v * 16))
-                                 : _mm512_setzero_si512();
+        const __m512i bias = _mm512_loadu_si512(g->rq->bias + j + (size_t)(v * 16));
         DV_UNROLL
         for (int r = 0; r < mr; r++)
-            acc[r][v] = bias;
+            acc[r * np + v] = bias;
     }
     const uint8_t *seg = g->a + i * lda;
     for (size_t s = 0; s < g->segs; s++, seg += g->seg_stride) {
         const uint8_t *a = seg;
         for (size_t t = 0; t < steps; t++, a += 4, w += 64) {
-            __m512i b[4];
+            __m512i b[NP_MAX];
             DV_UNROLL
             for (int v = 0; v < np; v++)
                 b[v] = _mm512_loadu_si512(w + (size_t)v * panel);
@@ -85,97 +118,47 @@ DV_INLINE void conv_tile(const dv_qconv_args *g, size_t i, size_t j, const int m
                 const __m512i x = _mm512_set1_epi32(four);
                 DV_UNROLL
                 for (int v = 0; v < np; v++)
-                    acc[r][v] = _mm512_dpbusd_epi32(acc[r][v], x, b[v]);
+                    acc[r * np + v] = _mm512_dpbusd_epi32(acc[r * np + v], x, b[v]);
             }
         }
     }
-    const limits l = limits_of(rq);
-    DV_UNROLL
-    for (int v = 0; v < np; v++) {
-        const size_t ch = j + (size_t)(v * 16);
-        if (left <= (size_t)(v * 16))
-            break;
-        const size_t n = DV_MIN(left - (size_t)(v * 16), (size_t)16);
-        const __mmask16 m = (__mmask16)((1u << n) - 1);
-        const scale c = {_mm512_loadu_ps(rq->mul + ch),
-                         _mm512_loadu_ps((rq->neg ? rq->neg : rq->mul) + ch), rq->neg != NULL};
-        if (g->c_f32) {
-            float *out = (float *)g->c + i * g->ldc + ch;
-            DV_UNROLL
-            for (int r = 0; r < mr; r++)
-                _mm512_mask_storeu_ps(out + (size_t)r * g->ldc, m, value_of(acc[r][v], &c));
-            continue;
-        }
-        uint8_t *out = (uint8_t *)g->c + i * g->ldc + ch;
-        const uint8_t *add = rq->add ? rq->add + i * rq->ldadd + ch : NULL;
-        DV_UNROLL
-        for (int r = 0; r < mr; r++) {
-            __m512 f = value_of(acc[r][v], &c);
-            if (add)
-                f = add_bytes(f, _mm_maskz_loadu_epi8(m, add + (size_t)r * rq->ldadd), &l);
-            const __m128i q = _mm512_cvtepi32_epi8(_mm512_add_epi32(clipped(f, &l), l.zero));
-            if (n == 16)
-                _mm_storeu_si128((__m128i *)(void *)(out + (size_t)r * g->ldc), q);
-            else
-                _mm_mask_storeu_epi8(out + (size_t)r * g->ldc, m, q);
-        }
-    }
+    conv_finish(g, i, j, (size_t)mr, (size_t)np, acc);
 }
 
-/* Few rows: more panels side by side keep the multipliers busy. */
-#define WIDE(mr) ((mr) <= 6 ? 4 : NP)
-
-DV_INLINE void conv_rows(const dv_qconv_args *g, size_t i, size_t j, size_t end, const int mr)
-{
-    const int wide = WIDE(mr);
-    const size_t p = DV_PANEL;
-    for (; j + (size_t)(wide - 1) * p < end; j += (size_t)wide * p)
-        conv_tile(g, i, j, mr, wide);
-    if (wide > 2)
-        for (; j + p < end; j += 2 * p)
-            conv_tile(g, i, j, mr, 2);
-    for (; j < end; j += p)
-        conv_tile(g, i, j, mr, 1);
-}
-
-#define ROWS(mr)                                                                           \
+/* One tile of rows over the panels of columns j..end; the last may be narrower. */
+#define ROWS(mr, np)                                                                       \
     static __attribute__((noinline)) void conv_rows_##mr(const dv_qconv_args *g, size_t i, \
                                                          size_t j, size_t end)             \
     {                                                                                      \
-        conv_rows(g, i, j, end, mr);                                                       \
+        for (; j + (np - 1) * DV_PANEL < end; j += np * DV_PANEL)                          \
+            conv_tile(g, i, j, mr, np);                                                    \
+        for (; j < end; j += DV_PANEL)                                                     \
+            conv_tile(g, i, j, mr, 1);                                                     \
     }
-ROWS(1)
-ROWS(2)
-ROWS(3)
-ROWS(4)
-ROWS(5)
-ROWS(6)
-ROWS(7)
-ROWS(8)
-ROWS(9)
-ROWS(10)
-ROWS(11)
-ROWS(12)
-ROWS(13)
-ROWS(14)
+ROWS(1, 4)
+ROWS(2, 4)
+ROWS(4, 4)
+ROWS(7, 4)
+ROWS(14, 2)
 
 void dv_vnni_conv_u8(const dv_qconv_args *g)
 {
-    static void (*const rows[MR + 1])(const dv_qconv_args *g, size_t i, size_t j, size_t end) = {
-        NULL,         conv_rows_1,  conv_rows_2,  conv_rows_3,  conv_rows_4,
-        conv_rows_5,  conv_rows_6,  conv_rows_7,  conv_rows_8,  conv_rows_9,
-        conv_rows_10, conv_rows_11, conv_rows_12, conv_rows_13, conv_rows_14};
-    const size_t m = g->m, n = g->n, tiles = (m + MR - 1) / MR;
-    const size_t bytes = g->segs * dv_round_up(g->seg, 4) * DV_PANEL * 4;
+    static const struct {
+        size_t mr;
+        void (*run)(const dv_qconv_args *g, size_t i, size_t j, size_t end);
+    } tiles[] = {
+        {14, conv_rows_14}, {7, conv_rows_7}, {4, conv_rows_4}, {2, conv_rows_2}, {1, conv_rows_1}};
+    const size_t m = g->m, n = g->n;
+    const size_t bytes = g->segs * dv_round_up(g->seg, 4) * DV_PANEL * NP_MAX;
     const size_t fit = BLOCK_BYTES / DV_MAX(bytes, (size_t)1);
-    const size_t block = m <= MR ? n : DV_MAX(fit, (size_t)1) * DV_PANEL * 4;
+    const size_t block = m <= MR ? n : DV_MAX(fit, (size_t)1) * DV_PANEL * NP_MAX;
     for (size_t j = 0; j < n; j += block) {
         const size_t end = DV_MIN(n, j + block);
-        size_t i = 0;
-        for (size_t t = 0; t < tiles; t++) {
-            size_t mr = (m - i + tiles - t - 1) / (tiles - t);
-            rows[mr](g, i, j, end);
-            i += mr;
+        for (size_t i = 0, t = 0; i < m;) {
+            while (tiles[t].mr > m - i)
+                t++;
+            tiles[t].run(g, i, j, end);
+            i += tiles[t].mr;
         }
     }
 }
