@@ -17,7 +17,7 @@ _domovoi() {
             eval doctor' -- "$cur"))
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
-    model) sub='import info plan verify' ;;
+    model) sub='import info plan quantize verify' ;;
     eval) sub='verify' ;;
     esac
     if [[ -n $sub && $COMP_CWORD -eq 2 ]]; then
@@ -58,6 +58,9 @@ _domovoi() {
             opts+=' --output --kind --name --licence --origin --color --mean --scale --decoder
                 --landmark-order --crop --dim --thresholds --thresholds-from --size' ;;
         plan) opts+=" $cpu --size" ;;
+        quantize)
+            opts+=" $cpu $det --output --data --random --samples --method --percentile --symmetric
+                --per-layer --dynamic --equalise --no-bias-fix --keep-loss --size" ;;
         esac ;;
     bench) opts="$out $cpu --model --size --runs --layers" ;;
     eval) opts="$out $cpu $det --model --mirror --images --pairs --aligned --dump" ;;

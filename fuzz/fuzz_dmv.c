@@ -301,9 +301,91 @@ static int32_t shapes(maker *m, int32_t x)
     return node(m, DV_OP_EXPAND, DV_F32, IDS(y, numbers(m, 3, SHAPE(2, 1, 1))));
 }
 
+/* A DV_U8 tensor, the result of the latest kind of node. */
+static int32_t bytes(maker *m, uint16_t op, int n_in, const int32_t *in, float scale, float zero)
+{
+    int32_t y = node(m, op, DV_U8, n_in, in);
+    if (y >= 0) {
+        m->g.tensors[y].scale = scale;
+        m->g.tensors[y].zero = zero;
+    }
+    return y;
+}
+
+static int32_t packed(maker *m, dv_pack pack, int rank, const int64_t *dims)
+{
+    size_t n;
+    int32_t id = dv_graph_add_tensor(&m->g, "q", DV_S8, rank, dims);
+    m->bad |= id < 0 || !dv_tensor_bytes(DV_S8, pack, rank, dims, 1, &n);
+    if (m->bad)
+        return -1;
+    int8_t *w = dv_alloc_aligned(n);
+    m->bad |= !w;
+    for (size_t i = 0; w && i < n; i++)
+        w[i] = (int8_t)(i * 37 % 255) - 127;
+    m->g.tensors[id].pack = pack;
+    m->g.tensors[id].data = w;
+    m->g.tensors[id].size = n;
+    m->g.tensors[id].owned = true;
+    return id;
+}
+
+static int32_t ones(maker *m, int64_t n)
+{
+    float v[16];
+    for (size_t i = 0; i < DV_COUNT(v); i++)
+        v[i] = 0.01f;
+    int32_t id = dv_graph_add_const(&m->g, NULL, DV_F32, 1, &n, v);
+    m->bad |= id < 0;
+    return id;
+}
+
+static int32_t q_conv(maker *m, int32_t x, int64_t k, int64_t oc, int64_t groups, int32_t add)
+{
+    bool dw = groups > 1;
+    int64_t dims[4] = {k, k, dw ? 1 : 4, oc};
+    int32_t y = bytes(m, DV_OP_Q_CONV,
+                      IDS(x, packed(m, dw ? DV_PACK_QDW : DV_PACK_QPANEL, 4, dims), ones(m, oc),
+                          weights(m, 1, &oc), dw ? weights(m, 1, &oc) : -1, add),
+                      0.05f, 7);
+    INTS(DV_A_KERNEL, k, k);
+    INTS(DV_A_PADS, k / 2, k / 2, k / 2, k / 2);
+    INTS(DV_A_GROUP, groups);
+    return y;
+}
+
+static int32_t eight_bits(maker *m, int32_t x)
+{
+    int32_t y = bytes(m, DV_OP_QUANTIZE, IDS(x), 0.1f, 127.5f);
+    y = q_conv(m, y, 3, 4, 1, -1);
+    int32_t z = q_conv(m, y, 3, 4, 4, -1);
+    z = q_conv(m, z, 1, 4, 1, y);
+    INTS(DV_A_ACT, DV_ACT_SWISH);
+    FLOATS(DV_A_PRE, 0.02f, 100);
+    z = bytes(m, DV_OP_Q_BINARY, IDS(z, y), 0.05f, 7);
+    INTS(DV_A_BINARY, DV_BIN_MUL);
+    INTS(DV_A_ACT, DV_ACT_CLIP);
+    FLOATS(DV_A_P, 0);
+    FLOATS(DV_A_Q, 6);
+    z = bytes(m, DV_OP_Q_SE, IDS(z, weights(m, 2, SHAPE(4, 2)), -1, weights(m, 2, SHAPE(2, 4)), -1),
+              0.05f, 7);
+    z = bytes(m, DV_OP_CONCAT, IDS(z, y), 0.05f, 7);
+    INTS(DV_A_AXIS, 2);
+    z = bytes(m, DV_OP_MAX_POOL, IDS(z), 0.05f, 7);
+    INTS(DV_A_KERNEL, 2, 2);
+    z = bytes(m, DV_OP_Q_ACT, IDS(z), 0.03f, 0);
+    INTS(DV_A_ACT, DV_ACT_HSWISH);
+    int32_t f = node(m, DV_OP_DEQUANTIZE, DV_F32, IDS(z));
+    z = bytes(m, DV_OP_QUANTIZE, IDS(f), 0, 0); /* scale found at run */
+    return node(
+        m, DV_OP_Q_LINEAR, DV_F32,
+        IDS(z, packed(m, DV_PACK_QPANEL, 2, SHAPE(4, 5)), ones(m, 5), -1, weights(m, 1, SHAPE(5))));
+}
+
 bool dv_fuzz_seed(unsigned i, dv_buf *b)
 {
-    static int32_t (*const build[])(maker *, int32_t) = {picture, rearranged, arithmetic, shapes};
+    static int32_t (*const build[])(maker *, int32_t) = {picture, rearranged, arithmetic, shapes,
+                                                         eight_bits};
     if (i >= DV_COUNT(build))
         return false;
     maker m = {0};

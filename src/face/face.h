@@ -81,7 +81,8 @@ typedef struct dv_net {
     dv_exec *x;
     dv_prep prep;
     bool nchw;
-    float *nhwc; /* where pixels go in their own order, saving the net's first turn; or NULL */
+    float *nhwc;    /* where pixels go in their own order, saving the net's first turn; or NULL */
+    uint8_t *bytes; /* where an 8-bit net takes the pixels as they are; or NULL */
     int fixed_w, fixed_h; /* 0 = free */
     int w, h;             /* present shape, 0 = none yet */
 } dv_net;

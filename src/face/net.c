@@ -62,6 +62,19 @@ void dv_net_close(dv_net *n)
     memset(n, 0, sizeof(*n));
 }
 
+/* A place for the pixels themselves, if the net's first bytes stand for just what the
+ * preprocessing would make of them. */
+static uint8_t *byte_input(dv_net *n)
+{
+    float scale, zero;
+    uint8_t *to =
+        n->nchw && n->prep.channels == 3 ? dv_exec_input_u8(n->x, 0, &scale, &zero) : NULL;
+    for (int c = 0; to && c < 3; c++)
+        if (n->prep.mean[c] != zero || n->prep.scale[c] != scale)
+            return NULL;
+    return to;
+}
+
 dmv_status dv_net_shape(dv_net *n, int w, int h, dv_err *e)
 {
     if (n->w == w && n->h == h) {
@@ -75,13 +88,25 @@ dmv_status dv_net_shape(dv_net *n, int w, int h, dv_err *e)
     if (s == DMV_OK) {
         n->w = w;
         n->h = h;
-        n->nhwc = n->nchw ? dv_exec_input_nhwc(n->x, 0) : NULL;
+        n->bytes = byte_input(n);
+        if (!n->bytes)
+            n->nhwc = n->nchw ? dv_exec_input_nhwc(n->x, 0) : NULL;
     }
     return s;
 }
 
 void dv_net_run(dv_net *n, const uint8_t *rgb)
 {
+    if (n->bytes) {
+        const size_t count = (size_t)n->w * (size_t)n->h * 3;
+        memcpy(n->bytes, rgb, count);
+        for (size_t i = 0; n->prep.bgr && i < count; i += 3) {
+            n->bytes[i] = rgb[i + 2];
+            n->bytes[i + 2] = rgb[i];
+        }
+        dv_exec_run(n->x);
+        return;
+    }
     dv_prep_run(&n->prep, n->x->k, rgb, 3 * (size_t)n->w, n->w, n->h, n->nchw && !n->nhwc,
                 n->nhwc ? n->nhwc : dv_exec_input(n->x, 0));
     dv_exec_run(n->x);

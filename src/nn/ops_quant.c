@@ -166,6 +166,8 @@ static dmv_status qconv_check(const dv_graph *g, const dv_node *n, dv_err *e)
         w->dims[3] < 1 || (w->pack != DV_PACK_QPANEL && w->pack != DV_PACK_QDW) ||
         groups != (w->pack == DV_PACK_QDW ? w->dims[3] : 1) || win.kh * win.kw * w->dims[2] > 65536)
         return dv_fail(e, DMV_ERR_FORMAT, "weights do not fit the kernel and groups");
+    if (w->pack == DV_PACK_QDW && g->tensors[n->out[0]].dtype != DV_U8)
+        return dv_fail(e, DMV_ERR_FORMAT, "a depthwise result is bytes");
     return qconv_common(g, n, w->dims[3], e);
 }
 

@@ -82,11 +82,6 @@ bool dv_quant_can(const dv_quant *q, size_t node)
                           is_depthwise(&q->net, n));
 }
 
-static bool in_q(const builder *p, size_t node)
-{
-    return dv_quant_can(p->q, node) && !(p->o->keep && p->o->keep[node]);
-}
-
 static bool is_output(const dv_graph *g, int32_t t)
 {
     for (size_t i = 0; i < g->n_outputs; i++)
@@ -98,6 +93,14 @@ static bool is_output(const dv_graph *g, int32_t t)
 static bool bytes_out(builder *p, const dv_node *n)
 {
     return !p->o->dynamic && p->wanted[n->out[0]] && !is_output(net(p), n->out[0]);
+}
+
+/* Does node i compute with bytes? Depthwise layers only if their result is bytes, too. */
+static bool in_q(builder *p, size_t i)
+{
+    const dv_node *n = &net(p)->nodes[i];
+    return dv_quant_can(p->q, i) && !(p->o->keep && p->o->keep[i]) &&
+           (!is_depthwise(net(p), n) || bytes_out(p, n));
 }
 
 /* Who wants bytes, from the end of the net to its start. */
@@ -529,6 +532,32 @@ static dmv_status build_all(builder *p)
     return DMV_OK;
 }
 
+/* Packing renumbers tensors: each carries its old number meanwhile, where the size of a constant
+ * stands. */
+static dmv_status pack(dv_quant *q, dv_graph *g, dv_err *e)
+{
+    size_t n = g->n_tensors;
+    int32_t *to = dv_malloc((n + 1) * sizeof *to);
+    if (!to)
+        return dv_nomem(e);
+    memset(to, -1, (n + 1) * sizeof *to);
+    for (size_t i = 0; i < n; i++)
+        if (!g->tensors[i].data)
+            g->tensors[i].size = i + 1;
+    dmv_status st = dv_import_pack(g, e);
+    for (size_t i = 0; i < g->n_tensors; i++)
+        if (!g->tensors[i].data) {
+            if (g->tensors[i].size > 0 && g->tensors[i].size <= n)
+                to[g->tensors[i].size - 1] = (int32_t)i;
+            g->tensors[i].size = 0;
+        }
+    for (size_t i = 0; i < q->net.n_tensors; i++)
+        if (q->now[i] >= 0)
+            q->now[i] = to[q->now[i]];
+    dv_free(to);
+    return st;
+}
+
 dmv_status dv_quant_build(dv_quant *q, const dv_quant_options *o, dv_graph *out, dv_err *e)
 {
     size_t n = q->net.n_tensors + 1;
@@ -562,7 +591,7 @@ dmv_status dv_quant_build(dv_quant *q, const dv_quant_options *o, dv_graph *out,
     dv_free(p.scale);
     dv_free(p.zero);
     if (!st)
-        st = dv_import_pack(out, e);
+        st = pack(q, out, e);
     if (!st)
         st = dv_graph_check(out, e);
     if (st)

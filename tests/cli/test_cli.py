@@ -76,7 +76,7 @@ class Forms(Case):
              'bench', 'doctor', 'eval']
     SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
                         'restore', 'verify'],
-            'model': ['import', 'info', 'plan', 'verify'], 'eval': ['verify']}
+            'model': ['import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify']}
 
     def test_help(self):
         p = self.code(0, run('--help'))
@@ -368,6 +368,45 @@ class Faces(Case):
                    '1e-3:0.5,1e-2:0.6')
         self.error('did you mean', 'model', 'import', found[0], '-o', 'never.dmv', '--kind',
                    'embeder')
+        self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
+
+    def test_quantize(self):
+        if 'no ONNX import' in run('doctor').out:
+            self.skipTest('built without import')
+        net = os.path.join(MODELS, 'embed.dmv')
+        folder = os.path.join(TMP, 'calibration')
+        os.makedirs(folder, exist_ok=True)
+        for i, photo in enumerate(PHOTOS[:3]):
+            shutil.copy(photo, os.path.join(folder, f'{i}.jpg'))
+        p = self.code(0, run('model', 'quantize', net, '--data', folder, '-o', 'small.dmv', '--json'))
+        (d,) = lines(p)
+        self.assertIn('rough', p.err)
+        self.assertGreater(d['mean_cosine'], 0.97)
+        self.assertLess(d['bytes'], d['bytes_before'] / 3)
+        self.assertTrue(d['layers'] and d['samples'] == len(PHOTOS[:3]))
+        for layer in d['layers']:
+            self.assertGreater(layer['cosine'], 0.9)
+        (info,) = lines(self.code(0, run('model', 'info', 'small.dmv', '--json')))
+        self.assertIn('mse', info['metadata']['quantised'])
+        p = self.code(0, run('verify', self.photo, self.photo, '-j', '--model', 'small.dmv'))
+        self.assertGreater(lines(p)[0]['score'], 0.999)
+        # the same bits whatever the processor offers
+        p = self.code(0, run('embed', self.photo, '--best', '-j', '--model', 'small.dmv'))
+        q = self.code(0, run('embed', self.photo, '--best', '-j', '--model', 'small.dmv', '--cpu',
+                             'avx2'))
+        a, b = (lines(x)[0]['faces'][0]['embedding'] for x in (p, q))
+        self.assertGreater(sum(x * y for x, y in zip(a, b)), 0.9999)
+        self.error('8-bit already', 'model', 'quantize', 'small.dmv', '--random', '-o', 'never.dmv')
+        self.code(0, run('model', 'quantize', net, '--random', '-o', 'random.dmv', '--quiet'))
+        d = json.loads(run('bench', '--model', 'random.dmv', '--runs', '3', '--json').out)
+        self.assertGreater(d['median_ms'], 0)
+        empty = os.path.join(TMP, 'empty')
+        os.makedirs(empty, exist_ok=True)
+        self.code(2, run('model', 'quantize', net, '--data', empty, '-o', 'never.dmv'))
+        put('empty/gray.pgm', b'P5 200 200 255 ' + b'\x80' * 40000)
+        self.error('no usable picture', 'model', 'quantize', net, '--data', empty, '-o', 'never.dmv')
+        self.error('minmax', 'model', 'quantize', net, '--random', '-o', 'never.dmv', '--method', 'x')
+        self.error('the form is', 'model', 'quantize', net, '-o', 'never.dmv')
         self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
 
     def test_bench(self):
