@@ -388,7 +388,8 @@ class Faces(Case):
             self.assertGreater(layer['cosine'], 0.9)
         (info,) = lines(self.code(0, run('model', 'info', 'small.dmv', '--json')))
         self.assertIn('mse', info['metadata']['quantised'])
-        p = self.code(0, run('verify', self.photo, self.photo, '-j', '--model', 'small.dmv'))
+        p = self.code(0, run('verify', self.photo, self.photo, '-j', '--model', 'small.dmv',
+                             '--threshold', '0.5'))
         self.assertGreater(lines(p)[0]['score'], 0.999)
         # the same bits whatever the processor offers
         p = self.code(0, run('embed', self.photo, '--best', '-j', '--model', 'small.dmv'))
