@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Prototypes of the AVX2 kernels: every family has one.
+ * Prototypes of the AVX2 kernels: every family of floats has one.
  */
 #ifndef DV_AVX2_H
 #define DV_AVX2_H

@@ -19,5 +19,10 @@ void dv_kernels_avx2(dv_kernels *k)
     k->transpose_f32 = dv_avx2_transpose_f32;
     k->dots_f32 = dv_avx2_dots_f32;
     k->u8_to_f32 = dv_avx2_u8_to_f32;
+    k->conv_u8 = dv_avx2_conv_u8;
+    k->dw_u8 = dv_avx2_dw_u8;
+    k->quant_u8 = dv_avx2_quant_u8;
+    k->binary_u8 = dv_avx2_binary_u8;
+    k->scale_u8 = dv_avx2_scale_u8;
     k->gemm_mr = 6;
 }
