@@ -2,8 +2,10 @@
  *
  * pool.c - the threads that share the rows and tiles of one layer.
  *
- * A run is a counter of tasks. Workers join an open run, draw task numbers
- * until none is left, and leave. The caller draws too, then closes the run and
+ * A run is a number of tasks, divided into as many shares as there are workers. Workers join an
+ * open run, draw tasks from their own share, so that each finds in its cache what it wrote
+ * in the run before, then from those of the others until none is left, and leave. The caller
+ * draws too, then closes the run and
  * waits for those who joined only: a worker that has not woken up yet costs
  * nothing, which matters because most layers take less time than a wake-up.
  *
@@ -31,7 +33,7 @@
 
 #define MAX_WORKERS 64
 #define STACK_SIZE ((size_t)1 << 20)
-#define SPIN_NS 10000
+#define SPIN_NS 50000
 
 #define INSIDE 0xFFu
 #define OPEN 0x100u
@@ -46,7 +48,9 @@ typedef struct worker {
 
 struct dv_pool {
     _Alignas(DV_ALIGN) atomic_uint state;
-    _Alignas(DV_ALIGN) atomic_size_t next; /* task to hand out */
+    struct {
+        _Alignas(DV_ALIGN) atomic_size_t next; /* task to hand out of this worker's share */
+    } share[MAX_WORKERS];
     _Alignas(DV_ALIGN) dv_task_fn fn;
     void *arg;
     size_t tasks;
@@ -87,13 +91,23 @@ static inline bool drained(dv_pool *p)
     return (atomic_load(&p->state) & INSIDE) == 0;
 }
 
+/* The first task of a worker's share. */
+static size_t share_begin(const dv_pool *p, int who)
+{
+    size_t each = p->tasks / (size_t)p->size, more = p->tasks % (size_t)p->size;
+    return (size_t)who * each + DV_MIN((size_t)who, more);
+}
+
 static void draw(dv_pool *p, int index)
 {
-    for (;;) {
-        size_t t = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
-        if (t >= p->tasks)
-            return;
-        p->fn(p->arg, t, index);
+    for (int i = 0, own = index; i < p->size; i++, own = own + 1 < p->size ? own + 1 : 0) {
+        size_t end = share_begin(p, own + 1);
+        for (;;) {
+            size_t t = atomic_fetch_add_explicit(&p->share[own].next, 1, memory_order_relaxed);
+            if (t >= end)
+                break;
+            p->fn(p->arg, t, index);
+        }
     }
 }
 
@@ -225,7 +239,8 @@ static void open_run(dv_pool *p, size_t tasks, dv_task_fn fn, void *arg)
     p->fn = fn;
     p->arg = arg;
     p->tasks = tasks;
-    atomic_store(&p->next, 0);
+    for (int i = 0; i < p->size; i++)
+        atomic_store_explicit(&p->share[i].next, share_begin(p, i), memory_order_relaxed);
     atomic_exchange(&p->state, (RUN_OF(atomic_load(&p->state)) + RUN_STEP) | OPEN);
     if (atomic_load(&p->sleepers) == 0)
         return;
