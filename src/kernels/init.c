@@ -34,6 +34,10 @@ void dv_kernels_init(dv_kernels *k, unsigned cpu)
     if (!(k->cpu & DV_CPU_NEON))
         return;
     dv_kernels_neon(k);
+#if defined(__aarch64__)
+    if (k->cpu & DV_CPU_DOTPROD)
+        dv_kernels_dot(k);
+#endif
 #endif
 }
 

@@ -282,6 +282,9 @@ void dv_kernels_vnni(dv_kernels *k);
 #endif
 #if defined(DV_HAVE_NEON)
 void dv_kernels_neon(dv_kernels *k);
+#if defined(__aarch64__)
+void dv_kernels_dot(dv_kernels *k);
+#endif
 #endif
 
 /* Packs row-major w[k][n] (element (i, j) at w[i * ldi + j * ldj]) into panels;

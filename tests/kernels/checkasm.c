@@ -355,6 +355,7 @@ int main(int argc, char **argv)
     }
     add_table(0, "c");
     add_table(DV_CPU_NEON, "neon");
+    add_table(DV_CPU_NEON | DV_CPU_DOTPROD, "dotprod");
     add_table(DV_CPU_AVX2, "avx2");
     add_table(DV_CPU_AVX2 | DV_CPU_AVX512, "avx512");
     add_table(DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_VNNI, "vnni");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Prototypes of the NEON kernels: every family has one.
+ * Prototypes of the NEON kernels: every family of floats has one.
  */
 #ifndef DV_NEON_H
 #define DV_NEON_H

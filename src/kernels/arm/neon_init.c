@@ -19,7 +19,11 @@ void dv_kernels_neon(dv_kernels *k)
     k->transpose_f32 = dv_neon_transpose_f32;
     k->dots_f32 = dv_neon_dots_f32;
     k->u8_to_f32 = dv_neon_u8_to_f32;
+    k->conv_u8 = dv_neon_conv_u8;
+    k->dw_u8 = dv_neon_dw_u8;
+    k->binary_u8 = dv_neon_binary_u8;
 #if defined(__aarch64__)
+    k->quant_u8 = dv_neon_quant_u8;
     k->gemm_mr = 6;
 #else
     k->gemm_mr = 2;
