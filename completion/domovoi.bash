@@ -60,7 +60,8 @@ _domovoi() {
         plan) opts+=" $cpu --size" ;;
         quantize)
             opts+=" $cpu $det --output --data --random --samples --method --percentile --symmetric
-                --per-layer --dynamic --equalise --no-bias-fix --keep-loss --size" ;;
+                --per-layer --dynamic --equalise --no-bias-fix --keep-loss --mirror --pairs --images
+                --aligned --plot --size" ;;
         esac ;;
     bench) opts="$out $cpu --model --size --runs --layers" ;;
     eval) opts="$out $cpu $det --model --mirror --images --pairs --aligned --dump" ;;

@@ -161,6 +161,11 @@ void cli_net_close(cli_net *n);
  * `cpu` has; returns how many multiply-adds (of one float each) that were. */
 double cli_peak_run(unsigned cpu, size_t rounds);
 
+/* What `eval verify` finds for an embedder on a list of pairs; prints errors. */
+struct dv_verify_result;
+bool cli_eval_pairs(const cli_common *o, const char *model, const char *images, const char *pairs,
+                    int aligned, struct dv_verify_result *r);
+
 /* ---- pictures named on the command line ---- */
 
 typedef struct cli_inputs {

@@ -277,32 +277,79 @@ static void print_result(const eval *v, const dv_verify_result *r, size_t missin
     cli_js_line(&j);
 }
 
-static int run(eval *v, const char *pairs, const char *dump_path)
+typedef struct outcome {
+    dv_verify_result r;
+    size_t missing;
+    double ms, seconds;
+} outcome;
+
+/* Embeds every picture and scores the pairs; prints errors. */
+static bool score(eval *v, const char *pairs, outcome *out)
 {
     dv_err e = {0};
-    dv_verify_result r;
-    double ms, seconds;
-    size_t missing = 0;
     cli_common one = v->o;
     one.threads = 1;
     if (dv_pairs_load(pairs, &v->pairs, &e))
-        return cli_error("%s", e.msg);
+        return cli_error("%s", e.msg), false;
     int want = CLI_WANT_EMBEDDER | (v->aligned ? 0 : CLI_WANT_DETECTOR);
     if (!make_paths(v) || cli_context_open(&one, &v->models.ctx) ||
         !cli_models_open(&v->models, &v->o, want))
-        return CLI_ERROR;
+        return false;
     v->n_workers = v->o.threads ? v->o.threads : DV_MIN(dv_cpu_count(), MAX_WORKERS);
-    if (!open_workers(v) || !embed_all(v, &ms, &seconds))
-        return CLI_ERROR;
+    if (!open_workers(v) || !embed_all(v, &out->ms, &out->seconds))
+        return false;
+    out->missing = 0;
     for (size_t i = 0; i < v->pairs.n_names; i++)
-        missing += v->state[i] == HAVE_NO_FACE;
+        out->missing += v->state[i] == HAVE_NO_FACE;
     for (size_t i = 0; i < v->pairs.n; i++)
         v->dist[i] = distance(v, &v->pairs.pair[i]);
-    if (dv_verify_score(&v->pairs, v->dist, &r, &e))
-        return cli_error("%s: %s", pairs, e.msg);
-    if (dump_path && !dump(v, dump_path))
+    if (dv_verify_score(&v->pairs, v->dist, &out->r, &e))
+        return cli_error("%s: %s", pairs, e.msg), false;
+    return true;
+}
+
+static void close_eval(eval *v)
+{
+    for (int i = 0; i < v->n_workers; i++) {
+        dmv_pipeline_close(&v->workers[i].pipe);
+        dmv_context_close(&v->workers[i].ctx);
+        dv_free(v->workers[i].faces);
+    }
+    for (size_t i = 0; v->paths && i < v->pairs.n_names; i++)
+        dv_free(v->paths[i]);
+    dv_free(v->paths);
+    dv_free(v->vectors);
+    dv_free(v->state);
+    dv_free(v->dist);
+    dv_pairs_free(&v->pairs);
+    cli_faces_close(&v->models);
+    dv_free(v);
+}
+
+bool cli_eval_pairs(const cli_common *o, const char *model, const char *images, const char *pairs,
+                    int aligned, dv_verify_result *r)
+{
+    outcome out;
+    eval *v = dv_calloc(1, sizeof *v);
+    if (!v)
+        return cli_error("out of memory"), false;
+    v->o = *o;
+    v->o.model = model;
+    v->images = images;
+    v->aligned = aligned;
+    bool ok = score(v, pairs, &out);
+    if (ok)
+        *r = out.r;
+    close_eval(v);
+    return ok;
+}
+
+static int run(eval *v, const char *pairs, const char *dump_path)
+{
+    outcome out;
+    if (!score(v, pairs, &out) || (dump_path && !dump(v, dump_path)))
         return CLI_ERROR;
-    print_result(v, &r, missing, ms, seconds);
+    print_result(v, &out.r, out.missing, out.ms, out.seconds);
     return CLI_YES;
 }
 
@@ -337,20 +384,7 @@ static int run_verify(int argc, char **argv)
         cli_error("--images and --pairs are needed; `domovoi eval verify --help` shows the form");
     else
         code = run(v, pairs, dump_path);
-    for (int i = 0; i < v->n_workers; i++) {
-        dmv_pipeline_close(&v->workers[i].pipe);
-        dmv_context_close(&v->workers[i].ctx);
-        dv_free(v->workers[i].faces);
-    }
-    for (size_t i = 0; v->paths && i < v->pairs.n_names; i++)
-        dv_free(v->paths[i]);
-    dv_free(v->paths);
-    dv_free(v->vectors);
-    dv_free(v->state);
-    dv_free(v->dist);
-    dv_pairs_free(&v->pairs);
-    cli_faces_close(&v->models);
-    dv_free(v);
+    close_eval(v);
     return code;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/eval.h"
 #include "face/face.h"
 
 #ifdef DV_HAVE_IMPORT
@@ -18,8 +19,8 @@
 
 typedef struct args {
     cli_common o;
-    const char *data, *output, *method, *size;
-    int random, symmetric, per_layer, dynamic, no_fix_bias, equalise, samples;
+    const char *data, *output, *method, *size, *images, *pairs, *plot;
+    int aligned, random, symmetric, per_layer, dynamic, no_fix_bias, equalise, samples;
     double percentile, keep_loss;
 } args;
 
@@ -36,6 +37,8 @@ typedef struct work {
     float *input;
     uint8_t *rgb;
     size_t faceless, unread, pairs, kept;
+    const char *source;
+    dv_verify_result before, after; /* on --pairs */
     bool *keep;
     dv_err e;
 } work;
@@ -273,6 +276,94 @@ static void json_rows(const work *w, const dv_quant_row *r, size_t n, cli_json *
     cli_js_close(j, ']');
 }
 
+static void json_result(cli_json *j, const char *key, const dv_verify_result *r)
+{
+    cli_js_open(j, key, '{');
+    cli_js_real(j, "accuracy", r->accuracy, 8);
+    cli_js_real(j, "std", r->std, 8);
+    cli_js_open(j, "tar", '{');
+    cli_js_real(j, "0.01", r->tar_1e2, 8);
+    cli_js_real(j, "0.001", r->tar_1e3, 8);
+    cli_js_close(j, '}');
+    cli_js_close(j, '}');
+}
+
+static void print_result(const char *what, const dv_verify_result *r)
+{
+    printf("  %-6s accuracy %.2f%% +- %.2f, TAR %.2f%% at FAR 1e-2, %.2f%% at FAR 1e-3\n", what,
+           100 * r->accuracy, 100 * r->std, 100 * r->tar_1e2, 100 * r->tar_1e3);
+}
+
+static void put_escaped(dv_buf *b, const char *s)
+{
+    for (; *s; s++) {
+        if (*s == '<' || *s == '>' || *s == '&' || (unsigned char)*s < 32)
+            dv_buf_printf(b, "&#%d;", (unsigned char)*s < 32 ? 63 : *s);
+        else
+            dv_buf_u8(b, (uint8_t)*s);
+    }
+}
+
+/* A bar a layer: signal over quantisation noise, in decibels. */
+static bool plot(const work *w, const dv_quant_row *r, size_t n)
+{
+    enum { LEFT = 230, WIDE = 480, STEP = 16, TOP = 52 };
+    const dv_graph *g = dv_quant_net(w->q);
+    double most = 10;
+    for (size_t i = 0; i < n; i++)
+        most = isfinite(r[i].sqnr) ? DV_MAX(most, r[i].sqnr) : most;
+    most = ceil(most / 10) * 10;
+    dv_buf b = {0};
+    size_t height = TOP + n * STEP + 30;
+    dv_buf_printf(&b,
+                  "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %zu\" "
+                  "font-family=\"sans-serif\" font-size=\"11\">\n"
+                  "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
+                  "<text x=\"%d\" y=\"20\" font-size=\"15\">Signal to quantisation noise of each "
+                  "layer, dB</text>\n",
+                  LEFT + WIDE + 60, height, 10);
+    for (int db = 0; db <= (int)most; db += 10)
+        dv_buf_printf(&b,
+                      "<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%zu\" stroke=\"#ccc\"/>"
+                      "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\" fill=\"#444\">%d</text>\n",
+                      LEFT + (int)(db / most * WIDE), TOP - 8, LEFT + (int)(db / most * WIDE),
+                      height - 24, LEFT + (int)(db / most * WIDE), TOP - 12, db);
+    for (size_t i = 0; i < n; i++) {
+        const dv_node *node = &g->nodes[r[i].node];
+        double v = isfinite(r[i].sqnr) ? DV_MAX(r[i].sqnr, 0) : most;
+        size_t y = TOP + i * STEP;
+        dv_buf_printf(&b, "<text x=\"%d\" y=\"%zu\" text-anchor=\"end\">%zu ", LEFT - 6, y + 11,
+                      r[i].node);
+        put_escaped(&b, node->name && strlen(node->name) < 30 ? node->name : dv_op_name(node->op));
+        dv_buf_printf(&b,
+                      "</text><rect x=\"%d\" y=\"%zu\" width=\"%.1f\" height=\"12\" "
+                      "fill=\"%s\"/><text x=\"%.1f\" y=\"%zu\">%.1f</text>\n",
+                      LEFT, y + 1, v / most * WIDE, r[i].q ? "#2b6cb0" : "#a0aec0",
+                      LEFT + v / most * WIDE + 4, y + 11, v);
+    }
+    dv_buf_printf(&b,
+                  "<text x=\"10\" y=\"%zu\" fill=\"#444\">blue: 8-bit, grey: float. Above 20 dB "
+                  "the error is below a tenth of the signal.</text>\n</svg>\n",
+                  height - 8);
+    dv_err e = {0};
+    bool ok = !b.bad;
+    if (!ok)
+        cli_error("out of memory");
+    else if (dv_write_file(w->a.plot, b.data, b.size, &e))
+        ok = (cli_error("%s", e.msg), false);
+    dv_buf_free(&b);
+    return ok;
+}
+
+/* The task itself, with the float net and with the new one. */
+static bool compare_on_pairs(work *w)
+{
+    const args *a = &w->a;
+    return !a->pairs ||
+           (cli_eval_pairs(&a->o, w->source, a->images, a->pairs, a->aligned, &w->before) &&
+            cli_eval_pairs(&a->o, a->output, a->images, a->pairs, a->aligned, &w->after));
+}
+
 static bool report(work *w, const dv_graph *g, size_t before, size_t after)
 {
     const dv_quant_row *rows;
@@ -281,6 +372,8 @@ static bool report(work *w, const dv_graph *g, size_t before, size_t after)
     if (dv_quant_compare(w->q, g, &rows, &n, &w->e) ||
         dv_quant_cosine(w->q, g, SIZE_MAX, &cosine, &w->e))
         return failed(w);
+    if ((w->a.plot && !plot(w, rows, n)) || !compare_on_pairs(w))
+        return false;
     size_t samples = dv_quant_samples(w->q);
     if (w->a.o.json) {
         cli_json j = {.f = stdout};
@@ -294,6 +387,10 @@ static bool report(work *w, const dv_graph *g, size_t before, size_t after)
         cli_js_int(&j, "bytes_before", (long long)before);
         cli_js_int(&j, "bytes", (long long)after);
         cli_js_real(&j, "mean_cosine", cosine, 8);
+        if (w->a.pairs) {
+            json_result(&j, "before", &w->before);
+            json_result(&j, "after", &w->after);
+        }
         cli_js_close(&j, '}');
         cli_js_line(&j);
     } else if (!w->a.o.quiet) {
@@ -307,7 +404,10 @@ static bool report(work *w, const dv_graph *g, size_t before, size_t after)
         if (w->kept)
             printf(", %zu layers stay float", w->kept);
         printf("\nmean cosine between 8-bit and float outputs: %.6f\n", cosine);
-        if (dmv_model_get_kind(w->net.model) == DMV_KIND_EMBEDDER)
+        if (w->a.pairs) {
+            print_result("float", &w->before);
+            print_result("8-bit", &w->after);
+        } else if (dmv_model_get_kind(w->net.model) == DMV_KIND_EMBEDDER)
             printf("next: domovoi eval verify --model %s ... with and without it\n", w->a.output);
     }
     return true;
@@ -422,7 +522,7 @@ static bool method_of(work *w)
 
 int cli_quantize(int argc, char **argv)
 {
-    work w = {.a = {.o = {.use = CLI_USE_OUT | CLI_USE_CPU | CLI_USE_DETECT},
+    work w = {.a = {.o = {.use = CLI_USE_OUT | CLI_USE_CPU | CLI_USE_DETECT | CLI_USE_MIRROR},
                     .method = "mse",
                     .percentile = 99.99,
                     .samples = 200,
@@ -448,19 +548,26 @@ int cli_quantize(int argc, char **argv)
         {"no-bias-fix", NULL, "leave the mean error of each channel in", CLI_FLAG, &a->no_fix_bias},
         {"keep-loss", "L", "keep the worst layers float until 1 - mean cosine is at most L",
          CLI_REAL, &a->keep_loss},
+        {"pairs", "FILE", "score both nets on these pairs, as `eval verify`", CLI_TEXT, &a->pairs},
+        {"images", "DIR", "folder of the pictures of --pairs", CLI_TEXT, &a->images},
+        {"aligned", NULL, "those pictures are faces of 112 x 112", CLI_FLAG, &a->aligned},
+        {"plot", "FILE.svg", "a bar for the noise of each layer", CLI_TEXT, &a->plot},
         {"size", "WxH", "input size, if the net leaves it free", CLI_TEXT, &a->size},
     };
-    if (!cli_parse(argc, argv,
-                   "domovoi model quantize NET.dmv --data DIR -o NET.int8.dmv [options]\n\n"
-                   "Turns a float net into an 8-bit one: 8-bit weights and activations, integer "
-                   "sums.\nPrints what each layer loses, and the cosine between the outputs. An "
-                   "embedder gets\nthe best face of each picture, aligned; pictures of the net's "
-                   "own size are taken\nas they are.",
-                   "  domovoi model quantize models/embed.dmv --data faces/ -o embed.int8.dmv\n"
-                   "  domovoi model quantize net.dmv --data faces/ -o net.int8.dmv \\\n"
-                   "      --method entropy --keep-loss 0.005\n"
-                   "  domovoi model quantize net.dmv --random -o net.int8.dmv\n",
-                   &a->o, own, DV_COUNT(own), pos, 1, &n, &done))
+    if (!cli_parse(
+            argc, argv,
+            "domovoi model quantize NET.dmv --data DIR -o NET.int8.dmv [options]\n\n"
+            "Turns a float net into an 8-bit one: 8-bit weights and activations, integer "
+            "sums.\nPrints what each layer loses, and the cosine between the outputs. An "
+            "embedder gets\nthe best face of each picture, aligned; pictures of the net's "
+            "own size are taken\nas they are.",
+            "  domovoi model quantize models/embed.dmv --data faces/ -o embed.int8.dmv\n"
+            "  domovoi model quantize net.dmv --data faces/ -o net.int8.dmv \\\n"
+            "      --method entropy --keep-loss 0.005\n"
+            "  domovoi model quantize net.dmv --data faces/ -o net.int8.dmv --plot noise.svg \\\n"
+            "      --images lfw112 --pairs pairs.txt --aligned --mirror\n"
+            "  domovoi model quantize net.dmv --random -o net.int8.dmv\n",
+            &a->o, own, DV_COUNT(own), pos, 1, &n, &done))
         return done;
     if (n != 1 || !a->output || (!a->data && !a->random))
         return cli_error("the form is: domovoi model quantize NET.dmv --data DIR -o NET.int8.dmv");
@@ -470,6 +577,9 @@ int cli_quantize(int argc, char **argv)
         return cli_error("--percentile %g: above 50, at most 100", a->percentile);
     if (a->size && !cli_parse_size(a->size, &width, &height))
         return cli_error("--size %s: WIDTHxHEIGHT", a->size);
+    if (!a->pairs != !a->images)
+        return cli_error("--pairs and --images go together");
+    w.source = pos[0];
     if (a->random)
         a->samples = DV_MIN(a->samples, 16);
     if (!method_of(&w))

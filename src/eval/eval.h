@@ -26,10 +26,10 @@ typedef struct dv_pairs {
 dmv_status dv_pairs_load(const char *path, dv_pairs *out, dv_err *e);
 void dv_pairs_free(dv_pairs *p);
 
-typedef struct dv_verify_result {
-    double accuracy, std;    /* fractions; mean and deviation (divisor folds) over folds */
-    double tar_1e2, tar_1e3; /* pooled over all pairs */
-    double threshold;        /* squared distance, mean over folds */
+typedef struct dv_verify_result { /* cli.h names it, too */
+    double accuracy, std;         /* fractions; mean and deviation (divisor folds) over folds */
+    double tar_1e2, tar_1e3;      /* pooled over all pairs */
+    double threshold;             /* squared distance, mean over folds */
 } dv_verify_result;
 
 /* dist: squared Euclidean distance of unit vectors, 0..4, one per pair.

@@ -397,6 +397,24 @@ class Faces(Case):
                              'avx2'))
         a, b = (lines(x)[0]['faces'][0]['embedding'] for x in (p, q))
         self.assertGreater(sum(x * y for x, y in zip(a, b)), 0.9999)
+        d = os.path.join(TMP, 'qpairs')
+        os.makedirs(d, exist_ok=True)
+        for i, photo in enumerate(PHOTOS[:2]):
+            self.code(0, run('align', photo, '--best', '-o', os.path.join(d, f'{i}.png')))
+        rows = ''
+        for i in range(10):
+            for copy in ('a', 'b'):
+                shutil.copy(os.path.join(d, '0.png'), os.path.join(d, f'{copy}{i}.png'))
+            rows += f'a{i}.png\tb{i}.png\t1\na{i}.png\t1.png\t0\n'
+        put('q.txt', rows.encode())
+        p = self.code(0, run('model', 'quantize', net, '--data', folder, '-o', 'small2.dmv', '--json',
+                             '--pairs', 'q.txt', '--images', d, '--aligned', '--plot', 'noise.svg'))
+        (d,) = lines(p)
+        self.assertEqual((d['before']['accuracy'], d['after']['accuracy']), (1, 1))
+        with open(os.path.join(TMP, 'noise.svg')) as f:
+            self.assertEqual(f.read().count('<rect'), 1 + len(d['layers']))
+        self.error('go together', 'model', 'quantize', net, '--random', '-o', 'never.dmv', '--pairs',
+                   'q.txt')
         self.error('8-bit already', 'model', 'quantize', 'small.dmv', '--random', '-o', 'never.dmv')
         self.code(0, run('model', 'quantize', net, '--random', '-o', 'random.dmv', '--quiet'))
         d = json.loads(run('bench', '--model', 'random.dmv', '--runs', '3', '--json').out)
