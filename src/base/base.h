@@ -135,10 +135,11 @@ enum {
     DV_CPU_AVX512 = 1 << 1, /* F, BW, VL, DQ; implies AVX2 */
     DV_CPU_VNNI = 1 << 2,   /* AVX512_VNNI */
     DV_CPU_NEON = 1 << 3,
-    DV_CPU_DOTPROD = 1 << 4
+    DV_CPU_DOTPROD = 1 << 4,
+    DV_CPU_AVXVNNI = 1 << 5 /* VNNI with 256-bit vectors; implies AVX2 */
 };
 unsigned dv_cpu_detect(void);
-/* "c", "avx2", "avx512", "vnni", "neon", "dotprod", "auto" to a mask of all sets up to
+/* "c", "avx2", "avxvnni", "avx512", "vnni", "neon", "dotprod", "auto" to a mask of all sets up to
  * that one; false if the word is unknown. The mask is not yet limited to the machine. */
 bool dv_cpu_parse(const char *name, unsigned *mask);
 /* "avx2 avx512 vnni"; "c" for 0. out holds at least 64 bytes. */

@@ -36,6 +36,9 @@ unsigned dv_cpu_detect(void)
     if (!(b & 1u << 5))
         return 0;
     unsigned mask = DV_CPU_AVX2;
+    unsigned a1, b1, c1, d1;
+    if (a >= 1 && __get_cpuid_count(7, 1, &a1, &b1, &c1, &d1) && (a1 & 1u << 4))
+        mask |= DV_CPU_AVXVNNI;
     const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
     if ((b & f_dq_bw_vl) == f_dq_bw_vl && (xcr0 & 0xE6) == 0xE6) {
         mask |= DV_CPU_AVX512;
@@ -75,6 +78,7 @@ static const struct {
     unsigned bit, with;
 } sets[] = {
     {"avx2", DV_CPU_AVX2, DV_CPU_AVX2},
+    {"avxvnni", DV_CPU_AVXVNNI, DV_CPU_AVX2 | DV_CPU_AVXVNNI},
     {"avx512", DV_CPU_AVX512, DV_CPU_AVX2 | DV_CPU_AVX512},
     {"vnni", DV_CPU_VNNI, DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_VNNI},
     {"neon", DV_CPU_NEON, DV_CPU_NEON},

@@ -24,6 +24,10 @@ void dv_kernels_init(dv_kernels *k, unsigned cpu)
     if (!(k->cpu & DV_CPU_AVX2))
         return;
     dv_kernels_avx2(k);
+#if defined(DV_HAVE_AVXVNNI)
+    if (k->cpu & DV_CPU_AVXVNNI)
+        dv_kernels_avxvnni(k);
+#endif
     if (!(k->cpu & DV_CPU_AVX512))
         return;
     dv_kernels_avx512(k);

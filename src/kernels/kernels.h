@@ -277,6 +277,7 @@ void dv_kernels_init(dv_kernels *k, unsigned cpu);
 void dv_kernels_c(dv_kernels *k);
 #if defined(__x86_64__)
 void dv_kernels_avx2(dv_kernels *k);
+void dv_kernels_avxvnni(dv_kernels *k);
 void dv_kernels_avx512(dv_kernels *k);
 void dv_kernels_vnni(dv_kernels *k);
 #endif

@@ -429,9 +429,10 @@ static void test_cpu_parse(void **state)
                 {"avx2", DV_CPU_AVX2},
                 {"avx512", DV_CPU_AVX2 | DV_CPU_AVX512},
                 {"vnni", DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_VNNI},
+                {"avxvnni", DV_CPU_AVX2 | DV_CPU_AVXVNNI},
                 {"neon", DV_CPU_NEON},
                 {"dotprod", DV_CPU_NEON | DV_CPU_DOTPROD},
-                {"auto", 0x1F}};
+                {"auto", 0x3F}};
     static const char *const bad[] = {"", "C", "avx", "avx2 ", "avx5120", "none", "AVX2", "auto,c"};
     for (size_t i = 0; i < DV_COUNT(good); i++) {
         unsigned mask = ~0u;
@@ -459,7 +460,7 @@ static void test_cpu_names(void **state)
     dv_cpu_names(DV_CPU_NEON | DV_CPU_DOTPROD, out, sizeof out);
     assert_string_equal(out, "neon dotprod");
     dv_cpu_names(~0u, out, sizeof out);
-    assert_string_equal(out, "avx2 avx512 vnni neon dotprod");
+    assert_string_equal(out, "avx2 avxvnni avx512 vnni neon dotprod");
     for (size_t size = 1; size < 40; size++) { /* too small: cut, never beyond */
         char *exact = dv_malloc(size);
         dv_cpu_names(~0u, exact, size);
@@ -514,6 +515,8 @@ static void test_cpu_detect(void **state)
         want |= DV_CPU_AVX512;
     if ((want & DV_CPU_AVX512) && has_all(line, "avx512_vnni"))
         want |= DV_CPU_VNNI;
+    if ((want & DV_CPU_AVX2) && has_all(line, "avx_vnni"))
+        want |= DV_CPU_AVXVNNI;
 #elif defined(__aarch64__)
     if (has_all(line, "asimd"))
         want |= DV_CPU_NEON;

@@ -247,7 +247,7 @@ void ck_compare_exact(ck *s, const double *exact, const float *twin, size_t rows
 
 /* ---- variants ---- */
 
-#define TABLES 4
+#define TABLES 8
 static dv_kernels tables[TABLES]; /* C first */
 static char names[TABLES][16];
 static size_t table_count;
@@ -256,6 +256,10 @@ static void add_table(unsigned mask, const char *name)
 {
     if ((mask & dv_cpu_detect()) != mask)
         return;
+    if (table_count == TABLES) {
+        fprintf(stderr, "checkasm: more variants than TABLES\n");
+        exit(1);
+    }
     dv_kernels_init(&tables[table_count], mask);
     snprintf(names[table_count++], sizeof(names[0]), "%s", name);
 }
@@ -357,6 +361,7 @@ int main(int argc, char **argv)
     add_table(DV_CPU_NEON, "neon");
     add_table(DV_CPU_NEON | DV_CPU_DOTPROD, "dotprod");
     add_table(DV_CPU_AVX2, "avx2");
+    add_table(DV_CPU_AVX2 | DV_CPU_AVXVNNI, "avxvnni");
     add_table(DV_CPU_AVX2 | DV_CPU_AVX512, "avx512");
     add_table(DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_VNNI, "vnni");
 
