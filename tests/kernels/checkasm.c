@@ -357,6 +357,7 @@ int main(int argc, char **argv)
     add_table(DV_CPU_NEON, "neon");
     add_table(DV_CPU_AVX2, "avx2");
     add_table(DV_CPU_AVX2 | DV_CPU_AVX512, "avx512");
+    add_table(DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_VNNI, "vnni");
 
     static ck s; /* the signal handler looks at it */
     s.random = seed;

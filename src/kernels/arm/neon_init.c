@@ -19,6 +19,8 @@ void dv_kernels_neon(dv_kernels *k)
     k->transpose_f32 = dv_neon_transpose_f32;
     k->dots_f32 = dv_neon_dots_f32;
     k->u8_to_f32 = dv_neon_u8_to_f32;
+    k->dots_s8 = dv_neon_dots_s8;
+    k->dots_f16 = dv_neon_dots_f16;
 #if defined(__aarch64__)
     k->gemm_mr = 6;
 #else

@@ -19,5 +19,7 @@ void dv_kernels_avx2(dv_kernels *k)
     k->transpose_f32 = dv_avx2_transpose_f32;
     k->dots_f32 = dv_avx2_dots_f32;
     k->u8_to_f32 = dv_avx2_u8_to_f32;
+    k->dots_s8 = dv_avx2_dots_s8;
+    k->dots_f16 = dv_avx2_dots_f16;
     k->gemm_mr = 6;
 }
