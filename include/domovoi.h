@@ -238,7 +238,24 @@ typedef struct dmv_match {
     float score; /* cosine similarity */
 } dmv_match;
 
+/* A second, smaller copy of the vectors, which a search reads instead of most of the vectors
+ * themselves. What it says is only used to leave out vectors that cannot be among the best: the
+ * answers are the same, bit by bit. Worth its memory from some thousand vectors on. */
+enum {
+    DMV_INDEX_PLAIN = 0, /* none */
+    DMV_INDEX_INT8 = 1,  /* a quarter of the size */
+    DMV_INDEX_F16 = 2    /* half the size */
+};
+typedef struct dmv_index_options {
+    size_t struct_size; /* set by dmv_index_options_init */
+    int copy;           /* default DMV_INDEX_PLAIN */
+} dmv_index_options;
+
 DMV_API dmv_status dmv_index_open(dmv_context *ctx, size_t dim, dmv_index **out);
+DMV_API void dmv_index_options_init(dmv_index_options *o);
+/* o may be NULL for the defaults. */
+DMV_API dmv_status dmv_index_open_options(dmv_context *ctx, size_t dim, const dmv_index_options *o,
+                                          dmv_index **out);
 DMV_API void dmv_index_close(dmv_index **x);
 /* Copies a vector in (normalised on the way). Several vectors may share an id. */
 DMV_API dmv_status dmv_index_add(dmv_index *x, uint64_t id, const float *vector);
@@ -249,6 +266,25 @@ DMV_API size_t dmv_index_size(const dmv_index *x);
 /* The k best distinct ids, best first; *n is how many were written. */
 DMV_API dmv_status dmv_index_search(dmv_index *x, const float *probe, size_t k, dmv_match *out,
                                     size_t *n);
+
+/* Which ids may be answered; where both are given, both must agree. */
+typedef struct dmv_search_options {
+    size_t struct_size; /* set by dmv_search_options_init */
+    /* Nonzero = may be answered. Called from the workers, several at once, for the vectors that
+     * are good enough; it must always say the same of an id. NULL = all. */
+    int (*allow)(void *user, uint64_t id);
+    void *allow_user;
+    const uint64_t *ids; /* n_ids ids in ascending order, NULL = all */
+    size_t n_ids;
+} dmv_search_options;
+
+DMV_API void dmv_search_options_init(dmv_search_options *o);
+/* dmv_index_search for several probes, one after the other in `probes`, which share the reading of
+ * the vectors. Probe p gets out[p * k ..] and n[p]. If one is no vector, none is searched for.
+ * o may be NULL. */
+DMV_API dmv_status dmv_index_search_batch(dmv_index *x, const float *probes, size_t n_probes,
+                                          size_t k, const dmv_search_options *o, dmv_match *out,
+                                          size_t *n);
 
 #ifdef __cplusplus
 }

@@ -149,6 +149,22 @@ typedef void dv_transpose_f32_fn(size_t rows, size_t cols, const float *in, size
 typedef void dv_dots_f32_fn(size_t n, size_t dim, const float *q, const float *base, size_t ld,
                             float *out);
 
+/* The same with compressed rows, which follow each other without gaps, for a few probes at once:
+ *   out[p * ldo + i] = sum_j q[p * dim + j] * base[i * dim + j], p < probes, i < n, j < dim
+ * dim is a multiple of DV_DOTS_STEP: short vectors are padded with zeros. A block of rows should
+ * fit in the cache: it is read again for every few probes.
+ * s8: all values -127..127. The sums are exact, then converted to float and multiplied by scale[i]:
+ * two roundings, the same bits everywhere. */
+#define DV_DOTS_STEP 64
+typedef void dv_dots_s8_fn(size_t n, size_t dim, size_t probes, const int8_t *q, const int8_t *base,
+                           const float *scale, float *out, size_t ldo);
+/* f16: IEEE halves, summed in float in any order. */
+typedef void dv_dots_f16_fn(size_t n, size_t dim, size_t probes, const float *q,
+                            const uint16_t *base, float *out, size_t ldo);
+/* A half as a float (exact), and the nearest half of a float up to 65504 in size. */
+float dv_half_to_float(uint16_t h);
+uint16_t dv_half_from_float(float v);
+
 /* out[x][ch] = pixels * scale[ch] + shift[ch] for w pixels of 3 bytes; swap = 1 exchanges
  * channels 0 and 2 on the way (BGR <-> RGB); scale/shift are indexed by output channel. */
 typedef void dv_u8_to_f32_fn(size_t w, const uint8_t *rgb, int swap, const float scale[3],

@@ -162,11 +162,8 @@ ROWS(6)
 #if MR > 6
 ROWS(7)
 ROWS(8)
-ROWS(9)
 ROWS(10)
-ROWS(11)
 ROWS(12)
-ROWS(13)
 ROWS(14)
 #endif
 #undef ROWS
@@ -186,11 +183,11 @@ void DV_ISA(conv_f32)(const dv_conv_args *g)
 #if MR > 6
         gemm_rows_7,
         gemm_rows_8,
-        gemm_rows_9,
+        NULL, /* the next smaller one, to keep the library small */
         gemm_rows_10,
-        gemm_rows_11,
+        NULL,
         gemm_rows_12,
-        gemm_rows_13,
+        NULL,
         gemm_rows_14,
 #endif
     };
@@ -202,8 +199,9 @@ void DV_ISA(conv_f32)(const dv_conv_args *g)
     for (size_t j = 0; j < n; j += block) {
         const size_t end = DV_MIN(n, j + block);
         size_t i = 0;
-        for (size_t t = 0; t < tiles; t++) {
-            size_t mr = (m - i + tiles - t - 1) / (tiles - t);
+        for (size_t t = 0; i < m; t++) {
+            size_t mr = t < tiles ? (m - i + tiles - t - 1) / (tiles - t) : m - i;
+            mr -= !rows[mr];
             rows[mr](g, i, j, end);
             i += mr;
         }

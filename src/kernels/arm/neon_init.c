@@ -22,6 +22,8 @@ void dv_kernels_neon(dv_kernels *k)
     k->conv_u8 = dv_neon_conv_u8;
     k->dw_u8 = dv_neon_dw_u8;
     k->binary_u8 = dv_neon_binary_u8;
+    k->dots_s8 = dv_neon_dots_s8;
+    k->dots_f16 = dv_neon_dots_f16;
 #if defined(__aarch64__)
     k->quant_u8 = dv_neon_quant_u8;
     k->gemm_mr = 6;

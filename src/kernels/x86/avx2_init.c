@@ -24,5 +24,7 @@ void dv_kernels_avx2(dv_kernels *k)
     k->quant_u8 = dv_avx2_quant_u8;
     k->binary_u8 = dv_avx2_binary_u8;
     k->scale_u8 = dv_avx2_scale_u8;
+    k->dots_s8 = dv_avx2_dots_s8;
+    k->dots_f16 = dv_avx2_dots_f16;
     k->gemm_mr = 6;
 }

@@ -18,5 +18,6 @@ dv_prelu_f32_fn dv_avx512_prelu_f32;
 dv_softmax_f32_fn dv_avx512_softmax_f32;
 dv_layernorm_f32_fn dv_avx512_layernorm_f32;
 dv_dots_f32_fn dv_avx512_dots_f32;
+dv_dots_s8_fn dv_vnni_dots_s8;
 
 #endif

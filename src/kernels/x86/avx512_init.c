@@ -17,5 +17,7 @@ void dv_kernels_avx512(dv_kernels *k)
     k->softmax_f32 = dv_avx512_softmax_f32;
     k->layernorm_f32 = dv_avx512_layernorm_f32;
     k->dots_f32 = dv_avx512_dots_f32;
+    if (k->cpu & DV_CPU_VNNI)
+        k->dots_s8 = dv_vnni_dots_s8;
     k->gemm_mr = 14;
 }
