@@ -6,12 +6,6 @@
 #include "kernels/arm/neon.h"
 #include "kernels/arm/vec_neon.h"
 
-#if defined(__aarch64__)
-#define MANY 4
-#else
-#define MANY 2
-#endif
-
 DV_INLINE int32x4_t s8_zero(const int8_t *q, size_t dim)
 {
     (void)q;
@@ -39,12 +33,11 @@ DV_INLINE void s8_store4(float *out, int32x4_t a, int32x4_t b, int32x4_t c, int3
     vst1q_f32(out, vmulq_f32(vcvtq_f32_s32(t), vld1q_f32(scale)));
 }
 
-#define D_NAME(x) s8_##x
+#define D_NAME s8_all
 #define D_PROBE int8_t
 #define D_ROW int8_t
 #define D_VEC int32x4_t
 #define D_STEP 16
-#define D_MANY MANY
 #define D_START s8_zero
 #define D_DOT s8_dot
 #define D_STORE4 s8_store4
@@ -80,12 +73,11 @@ DV_INLINE void f16_store4(float *out, vf a, vf b, vf c, vf d, const float *scale
                                 vpadd_f32(f16_half(c), f16_half(d))));
 }
 
-#define D_NAME(x) f16_##x
+#define D_NAME f16_all
 #define D_PROBE float
 #define D_ROW uint16_t
 #define D_VEC vf
 #define D_STEP 4
-#define D_MANY MANY
 #define D_START f16_zero
 #define D_DOT f16_dot
 #define D_STORE4 f16_store4

@@ -36,12 +36,11 @@ DV_INLINE void s8_store4(float *out, __m256i a, __m256i b, __m256i c, __m256i d,
     _mm_storeu_ps(out, _mm_mul_ps(_mm_cvtepi32_ps(t), _mm_loadu_ps(scale)));
 }
 
-#define D_NAME(x) s8_##x
+#define D_NAME s8_all
 #define D_PROBE int8_t
 #define D_ROW int8_t
 #define D_VEC __m256i
 #define D_STEP 32
-#define D_MANY 2
 #define D_START s8_zero
 #define D_DOT s8_dot
 #define D_STORE4 s8_store4
@@ -73,12 +72,11 @@ DV_INLINE void f16_store4(float *out, vf a, vf b, vf c, vf d, const float *scale
     _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1)));
 }
 
-#define D_NAME(x) f16_##x
+#define D_NAME f16_all
 #define D_PROBE float
 #define D_ROW uint16_t
 #define D_VEC vf
 #define D_STEP 8
-#define D_MANY 2
 #define D_START f16_zero
 #define D_DOT f16_dot
 #define D_STORE4 f16_store4

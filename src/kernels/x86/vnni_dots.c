@@ -40,12 +40,11 @@ DV_INLINE void s8_store4(float *out, __m512i a, __m512i b, __m512i c, __m512i d,
     _mm_storeu_ps(out, _mm_mul_ps(_mm_cvtepi32_ps(t), _mm_loadu_ps(scale)));
 }
 
-#define D_NAME(x) s8_##x
+#define D_NAME s8_all
 #define D_PROBE int8_t
 #define D_ROW int8_t
 #define D_VEC __m512i
 #define D_STEP 64
-#define D_MANY 4
 #define D_START s8_start
 #define D_DOT s8_dot
 #define D_STORE4 s8_store4
