@@ -426,9 +426,13 @@ static void survives_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equal_to_plain), cmocka_unit_test(after_removals),
-        cmocka_unit_test(filters),        cmocka_unit_test(batches),
-        cmocka_unit_test(bad_options),    cmocka_unit_test(survives_without_memory),
+        cmocka_unit_test(equal_to_plain),
+        cmocka_unit_test(after_removals),
+        cmocka_unit_test(moved_vector_is_found),
+        cmocka_unit_test(filters),
+        cmocka_unit_test(batches),
+        cmocka_unit_test(bad_options),
+        cmocka_unit_test(survives_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
