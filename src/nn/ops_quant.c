@@ -196,7 +196,9 @@ static void sum_weights(const dv_gtensor *w, size_t oc, int32_t *sums)
 
 static int32_t to_int(double v)
 {
-    return v >= 2147483647.0 ? INT32_MAX : v <= -2147483647.0 ? -INT32_MAX : (int32_t)rint(v);
+    if (!(v > -2147483647.0)) /* a NaN, too: nothing in a file is trusted */
+        return -INT32_MAX;
+    return v < 2147483647.0 ? (int32_t)rint(v) : INT32_MAX;
 }
 
 /* Fills in c->rq for the scales of now. */
