@@ -58,6 +58,42 @@ typedef struct dv_conv_args {
 } dv_conv_args;
 typedef void dv_conv_f32_fn(const dv_conv_args *a);
 
+/* ---- dense 3x3, stride 1, by Winograd's F(2x2, 3x3): A. Lavin, S. Gray, "Fast Algorithms for
+ * Convolutional Neural Networks", 2016, section 4.1 ----
+ *
+ * Y = A' [ (G g G') . (B' d B) ] A for tiles of 2x2 outputs and 4x4 inputs: for each of the 16
+ * positions (i, j) of a tile there is a matrix of tiles x channels, and a product of matrices
+ * (gemm_f32) instead of 36 multiplications for 4 outputs. Channels come in whole panels. */
+
+/* B' d B of one row of tiles. Tile t reads columns 2 t - px .. + 3 of four rows of iw pixels of c
+ * floats; NULL is a row of zeros, as are columns outside.
+ * Position (i, j) of tile t: out + (4 i + j) * ldm + t * c, c floats. */
+typedef struct dv_wino_in_args {
+    const float *rows[4];
+    size_t c, iw, px, tiles;
+    float *out;
+    size_t ldm;
+} dv_wino_in_args;
+typedef void dv_winograd_in_fn(const dv_wino_in_args *a);
+
+/* Row i of G g G': four products' weights. w: `panels` panels of 9 k rows each (packed [3, 3, k,
+ * n]); out: for j = 0..3, `panels` panels of k rows. */
+typedef void dv_winograd_w_fn(size_t k, size_t panels, const float *w, int i, float *out);
+
+/* A' m A of one row of tiles, then the epilogue. m: position (i, j) of tile t at m + (4 i + j) *
+ * ldm
+ * + t * n, n floats. out: h (1 or 2) rows of w pixels, w = 2 tiles or one less, pixel p at out + p
+ * * ldo; its residual at ep->add + p * ep->ldadd. */
+typedef struct dv_wino_out_args {
+    size_t n, tiles, h, w;
+    const float *m;
+    size_t ldm;
+    float *out;
+    size_t ldo;
+    const dv_epilogue *ep;
+} dv_wino_out_args;
+typedef void dv_winograd_out_fn(const dv_wino_out_args *a);
+
 /* One output row of a depthwise convolution.
  * rows[r], r < kh: the input rows that exist (the caller drops rows of padding and
  * moves w accordingly), each iw pixels of c floats. Taps left or right of a row count

@@ -154,10 +154,12 @@ DV_INLINE void gemm_rows(const gemm_args *g, size_t i, size_t j, size_t end, con
 ROWS(1)
 ROWS(2)
 #if MR > 2
-ROWS(3)
 ROWS(4)
-ROWS(5)
 ROWS(6)
+#endif
+#if MR == 6
+ROWS(3)
+ROWS(5)
 #endif
 #if MR > 6
 ROWS(7)
@@ -174,16 +176,19 @@ void DV_ISA(conv_f32)(const dv_conv_args *g)
         NULL,
         gemm_rows_1,
         gemm_rows_2,
-#if MR > 2
+#if MR == 6
         gemm_rows_3,
         gemm_rows_4,
         gemm_rows_5,
         gemm_rows_6,
-#endif
-#if MR > 6
+#elif MR > 6
+        NULL, /* the next smaller one, to keep the library small */
+        gemm_rows_4,
+        NULL,
+        gemm_rows_6,
         gemm_rows_7,
         gemm_rows_8,
-        NULL, /* the next smaller one, to keep the library small */
+        NULL,
         gemm_rows_10,
         NULL,
         gemm_rows_12,

@@ -117,14 +117,14 @@ static void forget_shapes(dv_exec *x)
         dv_free(s->state);
         s->state = NULL;
         s->skip = false;
-        s->scratch = 0;
+        s->scratch = s->shared = 0;
         s->macs = 0;
     }
     if (x->v)
         memset(x->v, 0, x->g->n_tensors * sizeof *x->v);
     dv_free(x->arena);
     dv_free(x->scratch);
-    x->arena = x->scratch = NULL;
+    x->arena = x->scratch = x->shared = NULL;
     x->arena_size = x->scratch_each = 0;
     x->shaped = false;
     memset(x->bypass, 0, sizeof x->bypass);
@@ -265,22 +265,27 @@ dmv_status dv_exec_shape(dv_exec *x, const int64_t *const *dims, dv_err *e)
         forget_shapes(x);
         return st;
     }
-    for (size_t i = 0; i < x->g->n_nodes; i++)
-        x->scratch_each = DV_MAX(x->scratch_each, x->steps[i].skip ? 0 : x->steps[i].scratch);
+    size_t scratch, shared = 0;
+    for (size_t i = 0; i < x->g->n_nodes; i++) {
+        const dv_step *s = &x->steps[i];
+        x->scratch_each = DV_MAX(x->scratch_each, s->skip ? 0 : s->scratch);
+        shared = DV_MAX(shared, s->skip ? 0 : s->shared);
+    }
     x->scratch_each = dv_round_up(x->scratch_each + DV_ALIGN, DV_ALIGN);
-    size_t scratch;
-    if (!dv_mul(x->scratch_each, (size_t)dv_pool_size(x->pool), &scratch)) {
+    if (!dv_mul(x->scratch_each, (size_t)dv_pool_size(x->pool), &scratch) ||
+        shared > SIZE_MAX - scratch) {
         forget_shapes(x);
         return dv_fail(e, DMV_ERR_LIMIT, "too much scratch memory");
     }
     x->arena = dv_alloc_aligned(x->arena_size ? x->arena_size : 1);
-    x->scratch = dv_alloc_aligned(scratch);
+    x->scratch = dv_alloc_aligned(scratch + shared);
     if (!x->arena || !x->scratch) {
         size_t mib = x->arena_size >> 20;
         forget_shapes(x);
         return dv_fail(e, DMV_ERR_MEMORY, "out of memory: the net wants %zu MiB for this size",
                        mib);
     }
+    x->shared = x->scratch + scratch;
     for (size_t i = 0; i < x->g->n_tensors; i++) {
         dv_value *v = &x->v[i];
         const dv_value *r = &x->v[dv_root(x, (int32_t)i)];

@@ -34,6 +34,7 @@ typedef struct dv_step { /* one node, shaped */
     const struct dv_op *op;
     bool skip;        /* a view, or worked out at shape time: nothing to run */
     size_t scratch;   /* bytes wanted per worker while running */
+    size_t shared;    /* bytes wanted by all workers together */
     int64_t macs;     /* multiply-adds, for reports */
     void *state;      /* op's own, freed with dv_free on reshape; NULL if none */
     float *packed[5]; /* weights that came unpacked, packed when the exec was opened */
@@ -49,6 +50,7 @@ typedef struct dv_exec {
     size_t arena_size; /* activations, then scratch */
     size_t scratch_each;
     uint8_t *scratch; /* worker w: scratch + w * scratch_each */
+    uint8_t *shared;  /* behind the scratch of all workers */
     bool shaped;
     const dv_step *bypass[2]; /* the leading Transpose and Quantize that the caller made needless */
     uint64_t *step_ns;        /* NULL, or where dv_exec_run adds the time of each step */

@@ -21,6 +21,22 @@ dmv_status dv_check_act(const dv_node *n, int slope, dv_err *e);
 /* Rows [begin, end) of out = in (k wide) x panels w (n wide), epilogue inputs from `at`. */
 void dv_gemm_rows(dv_exec *x, const dv_step *s, const float *in, size_t k, const float *w, size_t n,
                   float *out, int at, size_t begin, size_t end);
+/* Applies an activation that the kernels' epilogue does not have; c: rows x n, row stride ldc. */
+void dv_finish_act(dv_exec *x, const dv_step *s, int act, float *c, size_t rows, size_t n,
+                   size_t ldc);
+
+/* Dense 3x3 convolutions by Winograd (ops_winograd.c). plan: true if that pays for a convolution of
+ * this shape, stride 1, not dilated; then `run` computes the step. The step's state begins with w.
+ */
+typedef struct dv_winograd {
+    size_t ic, oc, iw, ih, ow, oh, left, top, images;
+    size_t across, down; /* tiles */
+    size_t rows, blocks; /* rows of tiles in a block, blocks of an image */
+    size_t ldv;          /* floats from one matrix of the block to the next */
+    size_t block;        /* now running, of all images */
+} dv_winograd;
+bool dv_winograd_plan(dv_step *s, dv_winograd *w);
+void dv_winograd_run(dv_exec *x, const dv_step *s, dv_winograd *w);
 
 /* A walk over the elements of a dense output whose source has other strides: the copy op
  * behind Transpose, Slice, Expand, Split, Concat, Gather and broadcasting. */

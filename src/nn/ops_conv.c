@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ops_conv.c - convolution on N, H, W, C by three routes that share the GEMM and
+ * ops_conv.c - convolution on N, H, W, C by routes that share the GEMM and
  * depthwise kernels:
  *   pointwise  1x1, stride 1, no padding: the picture is the matrix, nothing is copied
  *   depthwise  one kernel call an output row, on pointers to the input rows
+ *   winograd   dense 3x3 where it pays (ops_winograd.c)
  *   by rows    dense windows on wide pictures: the rows under one output row, padded left and
  *              right in cache, go through the GEMM tiles in place
  *   general    strips of output pixels are gathered (im2col) into cache-sized scratch, row by
@@ -68,9 +69,10 @@ int dv_epilogue_of(dv_exec *x, const dv_step *s, int at, dv_epilogue *ep)
 }
 
 typedef struct conv_state {
+    dv_winograd wino; /* first: ops_winograd.c finds it at dv_step.state */
     dv_window w;
     int64_t g, icg, ocg, oh, ow;
-    bool pointwise, depthwise, by_rows;
+    bool pointwise, depthwise, by_rows, winograd;
     size_t line;    /* by_rows: floats of one padded input row */
     size_t k;       /* of one group */
     size_t strip;   /* output pixels gathered at a time */
@@ -154,6 +156,21 @@ static dmv_status conv_shape(dv_exec *x, dv_step *s, dv_err *e)
     c->k = (size_t)(c->w.kh * c->w.kw * c->icg);
     c->panel_g = dv_panel_size(c->k, (size_t)c->ocg);
     s->macs = (int64_t)o->count * (int64_t)c->k;
+    if (c->g == 1 && c->w.kh == 3 && c->w.kw == 3 && c->w.sy == 1 && c->w.sx == 1 && c->w.dy == 1 &&
+        c->w.dx == 1) {
+        c->wino = (dv_winograd){.ic = (size_t)c->icg,
+                                .oc = (size_t)c->ocg,
+                                .iw = (size_t)in->dims[2],
+                                .ih = (size_t)in->dims[1],
+                                .ow = (size_t)c->ow,
+                                .oh = (size_t)c->oh,
+                                .left = (size_t)c->w.left,
+                                .top = (size_t)c->w.top,
+                                .images = (size_t)in->dims[0]};
+        c->winograd = dv_winograd_plan(s, &c->wino);
+        if (c->winograd)
+            return DMV_OK;
+    }
     c->by_rows = c->g == 1 && !c->pointwise && c->w.dx == 1 && c->ow >= 12;
     c->line = (size_t)((in->dims[2] + c->w.left + c->w.right) * c->icg);
     if (c->by_rows) {
@@ -171,8 +188,8 @@ static dmv_status conv_shape(dv_exec *x, dv_step *s, dv_err *e)
     return DMV_OK;
 }
 
-static void finish_act(dv_exec *x, const dv_step *s, int act, float *c, size_t rows, size_t n,
-                       size_t ldc)
+void dv_finish_act(dv_exec *x, const dv_step *s, int act, float *c, size_t rows, size_t n,
+                   size_t ldc)
 {
     if (act == DV_ACT_NONE)
         return;
@@ -200,7 +217,7 @@ void dv_gemm_rows(dv_exec *x, const dv_step *s, const float *in, size_t k, const
         ep.add = add ? add + i * n : NULL;
         ep.ldadd = n;
         x->k->gemm_f32(m, n, k, in + i * k, k, w, out + i * n, n, &ep);
-        finish_act(x, s, act, out + i * n, m, n, n);
+        dv_finish_act(x, s, act, out + i * n, m, n, n);
     }
 }
 
@@ -246,7 +263,7 @@ static void depthwise_range(dv_exec *x, const dv_step *s, size_t begin, size_t e
                         .out = o->f + r * row,
                         .ep = &ep};
         x->k->dw_f32(&a);
-        finish_act(x, s, act, o->f + r * row, 1, row, row);
+        dv_finish_act(x, s, act, o->f + r * row, 1, row, row);
     }
 }
 
@@ -332,7 +349,7 @@ static void general_range(dv_exec *x, const dv_step *s, size_t begin, size_t end
                                o->f + p * oc + at, oc, &ep);
             }
         }
-        finish_act(x, s, act, o->f + p * oc, m, oc, oc);
+        dv_finish_act(x, s, act, o->f + p * oc, m, oc, oc);
     }
 }
 
@@ -380,13 +397,13 @@ static void by_rows_range(dv_exec *x, const dv_step *s, size_t begin, size_t end
                           oc,
                           &ep};
         x->k->conv_f32(&g);
-        finish_act(x, s, act, o->f + at, (size_t)c->ow, oc, oc);
+        dv_finish_act(x, s, act, o->f + at, (size_t)c->ow, oc, oc);
     }
 }
 
 static void conv_run(dv_exec *x, const dv_step *s)
 {
-    const conv_state *c = s->state;
+    conv_state *c = s->state;
     const dv_value *o = dv_out(x, s, 0);
     size_t pixels = (size_t)(o->dims[0] * c->oh * c->ow);
     size_t mr = x->k->gemm_mr ? x->k->gemm_mr : 1;
@@ -394,6 +411,8 @@ static void conv_run(dv_exec *x, const dv_step *s)
         dv_parallel(x, s, (size_t)(o->dims[0] * c->oh), 1, depthwise_range);
     else if (c->pointwise)
         dv_parallel(x, s, pixels, mr * 2, pointwise_range);
+    else if (c->winograd)
+        dv_winograd_run(x, s, &c->wino);
     else if (c->by_rows)
         dv_parallel(x, s, (size_t)(o->dims[0] * c->oh), 1, by_rows_range);
     else
@@ -508,7 +527,7 @@ static void convt_image(dv_exec *x, const dv_step *s, size_t begin, size_t end, 
         if (ep.slope)
             x->k->prelu_f32(plane / oc, oc, out, ep.slope, out);
         else
-            finish_act(x, s, act, out, plane / oc, oc, oc);
+            dv_finish_act(x, s, act, out, plane / oc, oc, oc);
     }
 }
 

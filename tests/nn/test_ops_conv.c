@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Convolution and transposed convolution against seven nested loops in double precision. The
- * shapes are chosen so that every route of ops_conv.c is taken: pointwise, depthwise, general
- * and grouped, with channel counts on and off the grid of 16, windows that lie wholly in the
- * padding, and every epilogue.
+ * shapes are chosen so that every route of ops_conv.c is taken: pointwise, depthwise, Winograd,
+ * general and grouped, with channel counts on and off the grid of 16, windows that lie wholly in
+ * the padding, and every epilogue.
  */
 #include "nn_test.h"
 
@@ -15,6 +15,7 @@ typedef struct conv_case {
     int64_t k[2], s[2], d[2], pad[4];
     bool bias, slope, add;
     int act;
+    bool large; /* whatever it costs */
 } conv_case;
 
 static int64_t out_size(int64_t in, int64_t k, int64_t s, int64_t d, int64_t before, int64_t after)
@@ -61,7 +62,7 @@ static void check_conv(const conv_case *c)
     int64_t oh = out_size(c->h, c->k[0], c->s[0], c->d[0], c->pad[0], c->pad[2]);
     int64_t ow = out_size(c->w, c->k[1], c->s[1], c->d[1], c->pad[1], c->pad[3]);
     int64_t icg = c->ic / c->groups, taps = c->k[0] * c->k[1] * icg;
-    if (oh < 1 || ow < 1 || c->n * oh * ow * c->oc * taps > 1500000)
+    if (oh < 1 || ow < 1 || (!c->large && c->n * oh * ow * c->oc * taps > 1500000))
         return;
     nt_net n;
     nt_open(&n);
@@ -201,6 +202,34 @@ static void conv_random(void **state)
     }
 }
 
+/* Dense 3x3 on pictures that pay for the transforms: odd and even sides, uneven padding. */
+static void conv_winograd(void **state)
+{
+    nt_seed(8);
+    for (int i = 0; i < 120; i++) {
+        conv_case c = {.n = nt_chance(80) ? 1 : 2,
+                       .h = nt_int(7, 17),
+                       .w = nt_int(7, 17),
+                       .ic = 16 * nt_int(1, 4),
+                       .oc = 16 * nt_int(1, 5),
+                       .groups = 1,
+                       .k = {3, 3},
+                       .s = {1, 1},
+                       .d = {1, 1},
+                       .large = true};
+        for (int k = 0; k < 4; k++)
+            c.pad[k] = nt_chance(70) ? 1 : nt_int(0, 3);
+        random_epilogue(&c);
+        check_conv(&c);
+    }
+    conv_case blocks = {1,      41,           38,   16,   48,    1,           {3, 3}, {1, 1},
+                        {1, 1}, {1, 1, 1, 1}, true, true, false, DV_ACT_NONE, true};
+    check_conv(&blocks); /* two of them */
+    blocks.n = 2;
+    blocks.pad[0] = 3;
+    check_conv(&blocks);
+}
+
 static void conv_pointwise(void **state)
 {
     nt_seed(4);
@@ -259,11 +288,11 @@ static void conv_groups(void **state)
 static void conv_adds_in_place(void **state)
 {
     nt_seed(7);
-    for (int route = 0; route < 3; route++) {
+    for (int route = 0; route < 4; route++) {
         nt_net n;
         nt_open(&n);
-        int64_t xd[4] = {1, 9, 7, 21}, k = route ? 3 : 1, icg = route == 2 ? 1 : 21;
-        int64_t wd[4] = {k, k, icg, 21};
+        int64_t ch = route == 3 ? 32 : 21, k = route ? 3 : 1, icg = route == 2 ? 1 : ch;
+        int64_t xd[4] = {1, 9, 7, ch}, wd[4] = {k, k, icg, ch};
         float *x = nt_floats(&n, nt_count(4, xd), -1, 1);
         float *w = nt_floats(&n, nt_count(4, wd), -.2f, .2f);
         int32_t in = nt_input(&n, 4, xd, x), twice, out;
@@ -272,9 +301,9 @@ static void conv_adds_in_place(void **state)
             nt_op(&n, DV_OP_CONV, NT_IDS(in, nt_const(&n, 4, wd, w), -1, -1, twice), &out);
         NT_INTS(node, DV_A_KERNEL, k, k);
         NT_INTS(node, DV_A_PADS, k / 2, k / 2, k / 2, k / 2);
-        NT_INTS(node, DV_A_GROUP, 21 / icg);
-        conv_case c = {1,        9,      7,      21,         21,
-                       21 / icg, {k, k}, {1, 1}, {1, 1},     {k / 2, k / 2, k / 2, k / 2},
+        NT_INTS(node, DV_A_GROUP, ch / icg);
+        conv_case c = {1,        9,      7,      ch,         ch,
+                       ch / icg, {k, k}, {1, 1}, {1, 1},     {k / 2, k / 2, k / 2, k / 2},
                        false,    false,  true,   DV_ACT_NONE};
         nt_array want = nt_want(&n, 4, xd);
         for (size_t i = 0; i < want.n; i++) {
@@ -432,8 +461,8 @@ int main(void)
         cmocka_unit_test(conv_every_activation), cmocka_unit_test(conv_channels),
         cmocka_unit_test(conv_random),           cmocka_unit_test(conv_pointwise),
         cmocka_unit_test(conv_depthwise),        cmocka_unit_test(conv_groups),
-        cmocka_unit_test(conv_adds_in_place),    cmocka_unit_test(transposed_random),
-        cmocka_unit_test(conv_refusals),
+        cmocka_unit_test(conv_adds_in_place),    cmocka_unit_test(conv_winograd),
+        cmocka_unit_test(transposed_random),     cmocka_unit_test(conv_refusals),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     nt_shared_close();

@@ -6,3 +6,4 @@
 #include "kernels/arm/vec_neon.h"
 
 #include "kernels/simd_gemm.h"
+#include "kernels/simd_winograd.h"

@@ -8,6 +8,9 @@ void dv_kernels_neon(dv_kernels *k)
 {
     k->gemm_f32 = dv_neon_gemm_f32;
     k->conv_f32 = dv_neon_conv_f32;
+    k->winograd_in = dv_neon_winograd_in;
+    k->winograd_w = dv_neon_winograd_w;
+    k->winograd_out = dv_neon_winograd_out;
     k->dw_f32 = dv_neon_dw_f32;
     k->maxpool_f32 = dv_neon_maxpool_f32;
     k->avgpool_f32 = dv_neon_avgpool_f32;

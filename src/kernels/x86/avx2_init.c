@@ -8,6 +8,9 @@ void dv_kernels_avx2(dv_kernels *k)
 {
     k->gemm_f32 = dv_avx2_gemm_f32;
     k->conv_f32 = dv_avx2_conv_f32;
+    k->winograd_in = dv_avx2_winograd_in;
+    k->winograd_w = dv_avx2_winograd_w;
+    k->winograd_out = dv_avx2_winograd_out;
     k->dw_f32 = dv_avx2_dw_f32;
     k->maxpool_f32 = dv_avx2_maxpool_f32;
     k->avgpool_f32 = dv_avx2_avgpool_f32;

@@ -10,6 +10,9 @@
 
 dv_gemm_f32_fn dv_avx512_gemm_f32;
 dv_conv_f32_fn dv_avx512_conv_f32;
+dv_winograd_in_fn dv_avx512_winograd_in;
+dv_winograd_w_fn dv_avx512_winograd_w;
+dv_winograd_out_fn dv_avx512_winograd_out;
 dv_dw_f32_fn dv_avx512_dw_f32;
 dv_pool_f32_fn dv_avx512_maxpool_f32, dv_avx512_avgpool_f32;
 dv_binary_f32_fn dv_avx512_binary_f32;

@@ -6,3 +6,4 @@
 #include "kernels/x86/vec_avx512.h"
 
 #include "kernels/simd_gemm.h"
+#include "kernels/simd_winograd.h"

@@ -8,6 +8,9 @@ void dv_kernels_avx512(dv_kernels *k)
 {
     k->gemm_f32 = dv_avx512_gemm_f32;
     k->conv_f32 = dv_avx512_conv_f32;
+    k->winograd_in = dv_avx512_winograd_in;
+    k->winograd_w = dv_avx512_winograd_w;
+    k->winograd_out = dv_avx512_winograd_out;
     k->dw_f32 = dv_avx512_dw_f32;
     k->maxpool_f32 = dv_avx512_maxpool_f32;
     k->avgpool_f32 = dv_avx512_avgpool_f32;
