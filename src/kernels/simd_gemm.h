@@ -7,6 +7,7 @@
  * (16 / VW) sums stay in registers over the whole of k, then the epilogue runs on them.
  * The rows are divided evenly over the tiles, so that no tile is left with a row or two.
  * Weights are taken in blocks of panels that fit in the second-level cache beside a.
+ * Tiles store whole panels; where n ends inside one they store to a buffer (gemm_edge).
  */
 
 #define PV (DV_PANEL / VW) /* vectors of one panel */
@@ -63,13 +64,9 @@ DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, c
     }
 
     const dv_epilogue *ep = g->ep;
-    const size_t left = g->n - j;
-    const int whole = left >= (size_t)(nv * VW);
     if (ep->bias) {
         DV_UNROLL
         for (int v = 0; v < nv; v++) {
-            if (!whole && left <= (size_t)(v / PV * DV_PANEL))
-                continue;
             const vf bias = v_load(ep->bias + j + (size_t)(v * VW));
             DV_UNROLL
             for (int r = 0; r < mr; r++)
@@ -80,13 +77,9 @@ DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, c
         const float *add = ep->add + i * ep->ldadd + j;
         DV_UNROLL
         for (int v = 0; v < nv; v++, add += VW) {
-            const vt t =
-                v_tail(left < (size_t)(v * VW) ? 0 : DV_MIN(left - (size_t)(v * VW), (size_t)VW));
             DV_UNROLL
-            for (int r = 0; r < mr; r++) {
-                const float *p = add + (size_t)r * ep->ldadd;
-                acc[r][v] = v_add(acc[r][v], whole ? v_load(p) : v_load_t(p, t));
-            }
+            for (int r = 0; r < mr; r++)
+                acc[r][v] = v_add(acc[r][v], v_load(add + (size_t)r * ep->ldadd));
         }
     }
     if (ep->act == DV_EP_CLIP) {
@@ -99,8 +92,6 @@ DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, c
     } else if (ep->act == DV_EP_PRELU) {
         DV_UNROLL
         for (int v = 0; v < nv; v++) {
-            if (!whole && left <= (size_t)(v / PV * DV_PANEL))
-                continue;
             const vf slope = v_load(ep->slope + j + (size_t)(v * VW));
             DV_UNROLL
             for (int r = 0; r < mr; r++)
@@ -108,23 +99,11 @@ DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, c
         }
     }
     float *c = g->c + i * g->ldc + j;
-    if (whole) {
+    DV_UNROLL
+    for (int r = 0; r < mr; r++, c += g->ldc)
         DV_UNROLL
-        for (int r = 0; r < mr; r++, c += g->ldc)
-            DV_UNROLL
-        for (int v = 0; v < nv; v++)
-            v_store(c + v * VW, acc[r][v]);
-    } else {
-        DV_UNROLL
-        for (int v = 0; v < nv; v++, c += VW) {
-            if (left <= (size_t)(v * VW))
-                break;
-            const vt t = v_tail(DV_MIN(left - (size_t)(v * VW), (size_t)VW));
-            DV_UNROLL
-            for (int r = 0; r < mr; r++)
-                v_store_t(c + (size_t)r * g->ldc, acc[r][v], t);
-        }
-    }
+    for (int v = 0; v < nv; v++)
+        v_store(c + v * VW, acc[r][v]);
 }
 
 /* One tile of rows over the panels of columns j..end. */
@@ -170,9 +149,42 @@ ROWS(14)
 #endif
 #undef ROWS
 
+typedef void rows_fn(const gemm_args *g, size_t i, size_t j, size_t end);
+
+/* The last columns, from j on, of which only the last panel is not whole, by way of a buffer. */
+static void gemm_edge(rows_fn *rows, const gemm_args *g, size_t i, size_t j, size_t mr)
+{
+    float buf[MR * NP_FOR(MR) * DV_PANEL]; /* no tile is larger */
+    const size_t n = g->n - j, wide = dv_round_up(n, DV_PANEL);
+    dv_epilogue ep = *g->ep;
+    if (ep.add) {
+        const float *add = ep.add + i * ep.ldadd + j;
+        for (size_t r = 0; r < mr; r++, add += ep.ldadd)
+            for (size_t v = 0; v < wide; v += VW)
+                v_store(buf + r * wide + v,
+                        v_load_t(add + v, v_tail(n > v ? DV_MIN(n - v, (size_t)VW) : 0)));
+        ep.add = buf;
+        ep.ldadd = wide;
+    }
+    ep.bias = ep.bias ? ep.bias + j : NULL;
+    ep.slope = ep.slope ? ep.slope + j : NULL;
+    gemm_args e = *g;
+    e.n = e.ldc = wide;
+    e.a += i * g->lda;
+    e.w += j / DV_PANEL * g->panel;
+    e.c = buf;
+    e.ep = &ep;
+    rows(&e, 0, 0, wide);
+    float *c = g->c + i * g->ldc + j;
+    for (size_t r = 0; r < mr; r++, c += g->ldc)
+        for (size_t v = 0; v < n; v += VW)
+            v_store_t(c + v, v_load(buf + r * wide + v),
+                      v_tail(n > v ? DV_MIN(n - v, (size_t)VW) : 0));
+}
+
 void DV_ISA(conv_f32)(const dv_conv_args *g)
 {
-    static void (*const rows[MR + 1])(const gemm_args *g, size_t i, size_t j, size_t end) = {
+    static rows_fn *const rows[MR + 1] = {
         NULL,
         gemm_rows_1,
         gemm_rows_2,
@@ -207,7 +219,11 @@ void DV_ISA(conv_f32)(const dv_conv_args *g)
         for (size_t t = 0; i < m; t++) {
             size_t mr = t < tiles ? (m - i + tiles - t - 1) / (tiles - t) : m - i;
             mr -= !rows[mr];
-            rows[mr](g, i, j, end);
+            const size_t rest = end % DV_PANEL ? (end - j) % (DV_PANEL * (size_t)NP_FOR(mr)) : 0;
+            if (end - rest > j)
+                rows[mr](g, i, j, end - rest);
+            if (rest)
+                gemm_edge(rows[mr], g, i, end - rest, mr);
             i += mr;
         }
     }
