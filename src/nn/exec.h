@@ -21,6 +21,7 @@ typedef struct dv_value { /* the run-time side of a tensor */
     size_t count;        /* product of dims */
     float *f;            /* DV_F32 data; constants point into the model: never written */
     uint8_t *q;          /* DV_U8 data */
+    uint16_t *h;         /* DV_F16 data */
     float scale, zero;   /* DV_U8: the graph's, or those of this run */
     int64_t *i;          /* DV_I64: the values, known at shape time; NULL if not known */
     bool owned_i;        /* i is the session's, not the model's */
@@ -37,7 +38,7 @@ typedef struct dv_step { /* one node, shaped */
     size_t shared;    /* bytes wanted by all workers together */
     int64_t macs;     /* multiply-adds, for reports */
     void *state;      /* op's own, freed with dv_free on reshape; NULL if none */
-    float *packed[5]; /* weights that came unpacked, packed when the exec was opened */
+    float *packed[5]; /* weights that came unpacked or in halves, made when the exec was opened */
 } dv_step;
 
 typedef struct dv_exec {
@@ -60,7 +61,7 @@ typedef struct dv_exec {
 } dv_exec;
 
 /* What an input must look like: how dv_graph_check and dv_exec_open treat constants. */
-enum { DV_ROLE_PLAIN, DV_ROLE_PANEL, DV_ROLE_VEC, DV_ROLE_S8 };
+enum { DV_ROLE_PLAIN, DV_ROLE_PANEL, DV_ROLE_VEC, DV_ROLE_S8, DV_ROLE_HALF };
 
 typedef struct dv_op {
     int8_t min_in, max_in, min_out, max_out;
