@@ -39,6 +39,9 @@ void bench_js_times(cli_json *j, const double *v, size_t n);
 int bench_auto_runs(double first_ms, int least, int most);
 /* The most memory that the process has held, in bytes; -1 where the system does not tell. */
 long long bench_peak_memory(void);
+/* Whether so many bytes fit in this machine's memory; else an error that asks for less of
+ * `options`. A machine that swaps measures its disk. */
+bool bench_fits(double bytes, const char *options);
 /* Vector i of a made-up crowd: unit length, any direction, the same on every machine of IEEE
  * floats. */
 void bench_vector(uint64_t i, size_t dim, float *out);

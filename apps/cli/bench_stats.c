@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define AUTO_SECONDS 2.0
 
@@ -72,6 +73,16 @@ long long bench_peak_memory(void)
     if (f)
         fclose(f);
     return kib < 0 ? -1 : kib * 1024;
+}
+
+bool bench_fits(double bytes, const char *options)
+{
+    double have = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    if (have <= 0 || bytes <= have)
+        return true;
+    cli_error("takes up to %.1f GB, and this machine has %.1f GB; give a smaller %s", bytes * 1e-9,
+              have * 1e-9, options);
+    return false;
 }
 
 /* Vigna's splitmix64, of which any number can be had without the ones before. */
