@@ -5,7 +5,7 @@
  *
  * A register tile is `mr` rows of a by `np` panels of weights, both constants: mr * np *
  * (16 / VW) sums stay in registers over the whole of k, then the epilogue runs on them.
- * The rows are divided evenly over the tiles, so that no tile is left with a row or two.
+ * The last rows are divided evenly, so that no tile is left with a row or two.
  * Weights are taken in blocks of panels that fit in the second-level cache beside a.
  * Tiles store whole panels; where n ends inside one they store to a buffer (gemm_edge).
  */
@@ -182,6 +182,18 @@ static void gemm_edge(rows_fn *rows, const gemm_args *g, size_t i, size_t j, siz
                       v_tail(n > v ? DV_MIN(n - v, (size_t)VW) : 0));
 }
 
+/* Rows of the next tile when m are left: the last two or three are made alike. */
+DV_INLINE size_t gemm_next(size_t m)
+{
+#if MR > 6 /* from the sizes that there are, to keep the library small */
+    static const uint8_t next[2 * MR] = {0,  1, 2, 2,  4,  4,  6,  7,  8,  7, 10, 7,  12, 7,
+                                         14, 8, 8, 10, 10, 12, 10, 14, 12, 8, 12, 10, 14, 10};
+    return m < 2 * MR ? next[m] : MR;
+#else
+    return m >= 2 * MR ? MR : m > MR ? (m + 1) / 2 : m;
+#endif
+}
+
 void DV_ISA(conv_f32)(const dv_conv_args *g)
 {
     static rows_fn *const rows[MR + 1] = {
@@ -208,23 +220,20 @@ void DV_ISA(conv_f32)(const dv_conv_args *g)
         gemm_rows_14,
 #endif
     };
-    const size_t m = g->m, n = g->n, tiles = (m + MR - 1) / MR;
+    const size_t m = g->m, n = g->n;
     /* Whole numbers of the widest tile, so that only the last block has a remainder. */
     size_t fit =
         BLOCK_BYTES / sizeof(float) / DV_MAX(g->seg * g->segs, (size_t)1) / (DV_PANEL * NP_MAX);
     const size_t block = m <= MR ? n : DV_MAX(fit, (size_t)1) * DV_PANEL * NP_MAX;
     for (size_t j = 0; j < n; j += block) {
         const size_t end = DV_MIN(n, j + block);
-        size_t i = 0;
-        for (size_t t = 0; i < m; t++) {
-            size_t mr = t < tiles ? (m - i + tiles - t - 1) / (tiles - t) : m - i;
-            mr -= !rows[mr];
+        for (size_t i = 0, mr; i < m; i += mr) {
+            mr = gemm_next(m - i);
             const size_t rest = end % DV_PANEL ? (end - j) % (DV_PANEL * (size_t)NP_FOR(mr)) : 0;
             if (end - rest > j)
                 rows[mr](g, i, j, end - rest);
             if (rest)
                 gemm_edge(rows[mr], g, i, end - rest, mr);
-            i += mr;
         }
     }
 }

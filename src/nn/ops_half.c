@@ -93,6 +93,8 @@ static dmv_status hlinear_check(const dv_graph *g, const dv_node *n, dv_err *e)
     return common_check(g, n, e);
 }
 
+static dv_range rows_range, depthwise_range, window_range;
+
 /* Dims, the added tensor's shape and macs are those of the float op. */
 static dmv_status half_shape(dv_exec *x, dv_step *s, const dv_op *floats, dv_err *e)
 {
@@ -109,6 +111,7 @@ static dmv_status half_shape(dv_exec *x, dv_step *s, const dv_op *floats, dv_err
     if (w->rank == 2) {
         c->pointwise = true;
         c->k = (size_t)w->dims[0];
+        dv_same_band(x, s, rows_range, true);
         return DMV_OK;
     }
     if ((st = dv_window_of(s->node, &c->w, e)))
@@ -126,6 +129,11 @@ static dmv_status half_shape(dv_exec *x, dv_step *s, const dv_op *floats, dv_err
         if (!dv_mul(c->line * sizeof(uint16_t), (size_t)c->w.kh, &s->scratch))
             return dv_fail(e, DMV_ERR_LIMIT, "too large");
     }
+    s->band = dv_window_band(&c->w,
+                             c->pointwise   ? rows_range
+                             : c->depthwise ? depthwise_range
+                                            : window_range,
+                             c->pointwise ? (size_t)c->ow : 1);
     return DMV_OK;
 }
 
