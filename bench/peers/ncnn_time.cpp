@@ -2,6 +2,8 @@
 //
 // ncnn_time NET OUTPUT WxHxC RUNS THREADS [FILE] - how long ncnn takes for NET.param and NET.bin:
 // one line of JSON. The input is called "input". FILE gets the output as floats, for comparison.
+// ncnn_time --version - that of ncnn.
+//
 // Compiled by run.py against the ncnn of the user.
 #include <algorithm>
 #include <chrono>
@@ -27,6 +29,8 @@ static double now_ms()
 int main(int argc, char **argv)
 {
     int w, h, c;
+    if (argc == 2 && std::string(argv[1]) == "--version")
+        return puts(NCNN_VERSION_STRING) < 0;
     if (argc < 6 || sscanf(argv[3], "%dx%dx%d", &w, &h, &c) != 3)
         return fail("usage: NET OUTPUT WxHxC RUNS THREADS [FILE]", "arguments");
     std::string name = argv[1];

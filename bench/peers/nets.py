@@ -403,16 +403,16 @@ def ncnn_matrix(net, n, to, known, int8):
     weights, their scales and that of the input; where a convolution alone reads the result, its
     scale as well. ncnn has no zero points."""
     w, b = n.params
-    if n.op == 'fc':
+    if net.shape[n.inputs[0]][1:] in ((), (1, 1)):
         kind, numbers = 'InnerProduct', {0: w.dims[0], 1: 1, 2: w.count()}
     else:
-        a, act = n.attr, only_use(net, n.name).op if to != n.name else None
+        a = n.attr
         kind = 'ConvolutionDepthWise' if a['group'] > 1 else 'Convolution'
         numbers = {0: w.dims[0], 1: a['k'], 3: a['stride'], 4: a['pad'], 5: 1, 6: w.count()}
         if a['group'] > 1:
             numbers[7] = a['group']
-        if act:
-            numbers[9] = RELU if act == 'relu' else SIGMOID
+    if to != n.name:
+        numbers[9] = RELU if only_use(net, n.name).op == 'relu' else SIGMOID
     if not int8:
         return kind, numbers, [FLOAT_TAG, w.make(), b.make()]
     values, scales = w.bytes()
@@ -421,7 +421,7 @@ def ncnn_matrix(net, n, to, known, int8):
             ncnn_scale(known, n.inputs[0])]
     numbers[8] = 1 if kind == 'ConvolutionDepthWise' else 2
     next_ = only_use(net, to)
-    if n.op == 'conv' and next_ and next_.op == 'conv':
+    if kind != 'InnerProduct' and next_ and next_.op == 'conv':
         numbers[8] += 100
         data.append(ncnn_scale(known, to))
     return kind, numbers, data
