@@ -189,7 +189,8 @@ def mobilefacenet(net, act='prelu', length=128):
     """Chen et al. 2018, table 1."""
     x = net.conv('input', 64, 3, stride=2, act=act)
     x = net.depthwise(x, act=act)
-    for t, c, n, s in ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1)):
+    for t, c, n, s in ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2),
+                       (2, 128, 2, 1)):
         for i in range(n):
             x = bottleneck(net, x, t * net.shape[x][0], c, s if i == 0 else 1, act)
     x = net.conv(x, 512, act=act)
@@ -503,7 +504,7 @@ def main():
         for name in NETS:
             net = build(name)
             print(f'{name:20} {net.macs / 1e6:8.1f} {net.weights() / 1e6:16.3f}  {NETS[name][3]}')
-        return
+        return 0
     if not o.name or not (o.o or o.ncnn or o.ncnn_int8):
         p.error('a NAME and -o FILE.onnx, --ncnn or --ncnn-int8 PREFIX; or --list')
     if o.qdq and not o.o:
@@ -516,7 +517,9 @@ def main():
         if o.ncnn_int8:
             write_ncnn(build(o.name), o.ncnn_int8, int8=True)
     except OSError as e:
-        sys.exit(f'nets.py: {e}')
+        print(f'nets.py: {e}', file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == '__main__':

@@ -116,13 +116,13 @@ def markdown(record, chart):
             f'{record["date"]}, {m["processor"]}, {m["cores"]} cores ({m["sets"]}), {m["system"]}, '
             f'load {m["load"]:.1f} before the start. {"; ".join(here)}.'),
         *(f'\n{wrapped(line)}.' for line in missing), '', wrapped(
-            f'Milliseconds a run, batch 1, random input: the median of {rounds}, and the lowest and '
-            'highest round. In a round each engine runs each net in a process of its own, which '
+            f'Milliseconds a run, batch 1, random input: the median of {rounds}, and the lowest '
+            'and highest round. In a round each engine runs each net in a process of its own, which '
             'gives the median of its runs; engines take turns. The last column is below 1 where '
             'Domovoi is the fastest. Names without `.onnx` are nets with random weights '
-            '(`bench/peers/nets.py --list`), 32-bit floats in all engines. `.int8` is the same net in 8 bits: `model quantize '
-            '--random` for Domovoi, QDQ for ONNX Runtime, its own 8-bit format for ncnn, '
-            '`Net.quantize` for OpenCV.'),
+            '(`bench/peers/nets.py --list`), 32-bit floats in all engines. `.int8` is the same net '
+            'in 8 bits: `model quantize --random` for Domovoi, QDQ for ONNX Runtime, its own 8-bit '
+            'format for ncnn, `Net.quantize` for OpenCV.'),
         '', f'![Time of each engine as a multiple of ours]({chart})', *tables,
         *([''] + [wrapped(f'- {why} ({", ".join(dict.fromkeys(names))})')
                   for why, names in notes.items()] if notes else [])]) + '\n'
@@ -218,7 +218,8 @@ def svg(record):
                 rect(left, y, min(times_ours, CAP) * step, BAR, peer)
                 if cut:  # a slanted gap
                     x = left + BARS - 16
-                    out.append(f'<path d="M{x:g} {y + BAR} l5 -{BAR} h4 l-5 {BAR} z" class="page"/>')
+                    out.append(f'<path d="M{x:g} {y + BAR} l5 -{BAR} h4 l-5 {BAR} z" '
+                               'class="page"/>')
                 said = f'{digits(ms)} ms' + (f', {times_ours:.1f}x' if peer != 'domovoi' and ours
                                              else '')
                 text(left + min(times_ours, CAP) * step + 5, y + BAR - 2, said)

@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """run.py - how long face nets take here, in ONNX Runtime, in ncnn and in OpenCV.
 
-    python3 bench/peers/run.py                     all of it; writes docs/performance.md, peers.svg
+    python3 bench/peers/run.py                     all; writes docs/performance.md, docs/peers.svg
     python3 bench/peers/run.py --ncnn ~/ncnn-1     with an ncnn of your own (include/ and lib/)
     python3 bench/peers/run.py --quick             four nets, two rounds, printed only
     python3 bench/peers/run.py --nets mobiface,fr_feature.onnx,my.onnx --no-write
 
 It builds the program, fetches ONNX Runtime (npm) and OpenCV (Debian) where they are missing, makes
 the nets in build/peers (1 GB) and measures. Engines take turns, each in a process of its own: first
-on one core that the process is bound to, with one thread, then on all cores. Nothing else should run
-meanwhile. An engine that cannot be had, or a net that one does not run, is shown as such.
+on one core that the process is bound to, with one thread, then on all cores. Nothing else should
+run meanwhile. An engine that cannot be had, or a net that one does not run, is shown as such.
 
 Exit status: 0 done, 2 bad use or nothing to measure with, 130 stopped.
 """
@@ -23,6 +23,7 @@ import re
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import nets
@@ -35,7 +36,8 @@ GENERATED = ['mobilefacenet', 'mobilefacenet-relu', 'mobilefacenet.int8', 'mobil
              'mobiface', 'mobiface.int8', 'mobiface-x3', 'mobiface-x3.int8', 'ir100', 'ir100.int8']
 QUICK = GENERATED[:4]
 FREE_SIZE = (480, 640)  # height, width of nets that leave it free
-PROBE, LEAST, MOST, SECONDS = 3, 10, 200, 0.7  # runs: of the first try, at least, at most; a process
+PROBE, LEAST, MOST = 3, 10, 200  # runs: of the first try, and in a round at least and at most
+SECONDS = 0.7  # what the runs of a process should take
 
 
 class Missing(Exception):
@@ -191,8 +193,8 @@ class Case:
     """A net in all its forms, made when they are asked for and kept while nothing is newer."""
     def __init__(self, name, path=None):
         self.name, self.path, self.int8 = name, path, not path and name.endswith('.int8')
-        self.base = name.removesuffix('.int8')
-        self.net = None if path else nets.build(self.base)
+        self.base = f'{name}-{zlib.crc32(bytes(path)):08x}' if path else name.removesuffix('.int8')
+        self.net = None if path else nets.build(self.base)  # described here: not only a file
         self.size, self.dims, self.mmac = [], None, self.net and round(self.net.macs / 1e6, 1)
         self.wrong = None  # why it cannot be measured
         if self.net:
@@ -256,7 +258,7 @@ def choose(names):
     if not names:
         return [Case(n) for n in GENERATED] + [Case(p.name, p) for p in files_here()]
     cases, files = [], {p.name: p for p in files_here()}
-    for name in names:
+    for name in dict.fromkeys(names):
         if name.removesuffix('.int8') in nets.NETS:
             cases.append(Case(name))
         elif name in files or (name.endswith('.onnx') and Path(name).is_file()):
@@ -272,14 +274,14 @@ def choose(names):
 
 class Progress:
     """One line on a terminal that tells what runs and how long it takes still."""
-    def __init__(self, seconds):
-        self.seconds, self.tty = dict(seconds), sys.stderr.isatty()
+    def __init__(self):
+        self.seconds, self.tty = {}, sys.stderr.isatty()  # what each job takes still
 
-    def show(self, words):
+    def show(self, words, left=True):
         if self.tty:
-            left = sum(self.seconds.values())
-            print(f'\r\x1b[K{words}' + (f', {left / 60:.0f} min {left % 60:.0f} s left'
-                                        if left else ''), end='', file=sys.stderr, flush=True)
+            seconds = int(sum(self.seconds.values()))
+            after = f'; {seconds // 60} min {seconds % 60} s left' if left else ''
+            print(f'\r\x1b[K{words}{after}', end='', file=sys.stderr, flush=True)
 
     def clear(self):
         if self.tty:
@@ -292,7 +294,7 @@ def measure(o, engines, cases, record):
     all_cpus = os.sched_getaffinity(0)
     places = {1: {o.cpu}} | ({len(all_cpus): all_cpus} if len(all_cpus) > 1 else {})
     record['threads'] = list(places)
-    todo, runs, bar = [], {}, Progress({})
+    todo, runs, bar = [], {}, Progress()
     record['nets'] = [{'name': c.name, 'input': c.dims or '-', 'mmac': c.mmac,
                        'ms': {str(t): {} for t in places}} for c in cases]
 
@@ -312,7 +314,7 @@ def measure(o, engines, cases, record):
                     'domovoi': case.wrong}
                 continue
             for peer in engines:
-                bar.show(f'preparing {case.name}, {report.PEERS[peer]}')
+                bar.show(f'preparing {case.name}, {report.PEERS[peer]}', left=False)
                 job = case, net, threads, peer
                 try:
                     engines[peer].command(case, threads, 1)  # makes the files
@@ -368,8 +370,6 @@ def system():
 def new_record(o):
     """Measures."""
     load = os.getloadavg()[0]
-    if load > 0.3:
-        step(f'the machine is busy (load {load:.1f}): the times will be worse than they need to be')
     WORK.mkdir(parents=True, exist_ok=True)
     record = {'format': 1, 'date': datetime.date.today().isoformat(), 'rounds': o.rounds,
               'cpu': o.cpu, 'peers': {}, 'machine': {
@@ -377,6 +377,8 @@ def new_record(o):
                   'system': system(), 'load': load}}
     engines = {peer: make(o) for peer, make in ENGINES.items()}
     choose([n for n in o.nets or [] if not n.endswith('.onnx')])  # told before the long work
+    if load > 0.3:
+        step(f'the machine is busy (load {load:.1f}): the times will be worse than they need to be')
     for peer, engine in list(engines.items()):
         step(report.PEERS[peer])
         try:

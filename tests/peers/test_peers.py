@@ -111,7 +111,8 @@ class Ncnn(InFolder):
             unread = unread - set(inputs) | set(outputs)
             self.assertFalse(there & set(outputs), line)
             there |= set(outputs)
-            layers.append((kind, {int(k): v for k, v in (t.split('=') for t in rest[n_in + n_out:])}))
+            numbers = (text.split('=') for text in rest[n_in + n_out:])
+            layers.append((kind, {int(k): v for k, v in numbers}))
         self.assertEqual(counts, f'{len(lines)} {len(there)}')
         return layers, unread
 
@@ -169,6 +170,15 @@ RECORD = {
 
 
 class Run(InFolder):
+    """In a copy of the scripts: run.py works in build/ below them."""
+    def setUp(self):
+        super().setUp()
+        tree = tempfile.TemporaryDirectory()
+        self.addCleanup(tree.cleanup)
+        for part in ('bench/peers', 'tests/ort', 'scripts'):
+            shutil.copytree(SOURCE / part, Path(tree.name) / part)
+        self.program = Path(tree.name) / 'bench' / 'peers' / 'run.py'
+
     def record(self, record=RECORD):
         path = self.folder / 'record.json'
         path.write_text(record if isinstance(record, str) else json.dumps(record))
@@ -176,7 +186,7 @@ class Run(InFolder):
 
     def tool(self, *arguments, status=0):
         done = subprocess.run(
-            [sys.executable, SOURCE / 'bench' / 'peers' / 'run.py', *map(str, arguments)],
+            [sys.executable, self.program, *map(str, arguments)],
             capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=self.folder)
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         return done.stdout if status == 0 else done.stderr
@@ -260,21 +270,21 @@ class Run(InFolder):
         (self.folder / 'include' / 'net.h').touch()
         wrong('there is no lib/libncnn.a', '--ncnn', self.folder)
         wrong('/none cannot be run', '--program', '/none', '--nets', 'mobiface')
+        (self.folder / 'lib').mkdir()
+        (self.folder / 'lib' / 'libncnn.a').touch()
+        wrong('ncnn_time.cpp cannot be built', '--ncnn', self.folder, '--nets', 'mobiface',
+              '--program', DOMOVOI)
         wrong('--rounds 0', '--rounds', 0)
         wrong('--cpu 9999', '--cpu', 9999)
         wrong('cannot be written', '--json', self.folder / 'none' / 'a.json')
 
     def test_measures(self):
         """What is not here (perhaps all other engines) is named; ours is measured."""
-        copy = self.folder / 'tree'  # build/peers and what is fetched are below the source tree
-        for part in ('bench', 'tests/ort', 'scripts'):
-            shutil.copytree(SOURCE / part, copy / part)
         onnx = self.folder / 'bad.onnx'
         onnx.write_bytes(b'no net')
         record = self.folder / 'out.json'
-        said = run(sys.executable, copy / 'bench' / 'peers' / 'run.py', '--program', DOMOVOI,
-                   '--no-install', '--quick', '--rounds', 1, '--json', record, '--nets',
-                   f'mobilefacenet-relu,mobilefacenet-relu.int8,{onnx}')
+        said = self.tool('--program', DOMOVOI, '--no-install', '--quick', '--rounds', 1, '--json',
+                         record, '--nets', f'mobilefacenet-relu,mobilefacenet-relu.int8,{onnx}')
         made = json.loads(record.read_text())
         self.assertIsNone(report.check(made))
         self.assertEqual(made['peers']['ncnn'], {'missing': 'no --ncnn DIR was given'})
@@ -411,6 +421,7 @@ class Ort(InFolder):
 
 if __name__ == '__main__':
     part, DOMOVOI, COMPARE, *_ = sys.argv[1:] + [None]
+    DOMOVOI = os.path.abspath(DOMOVOI)
     if part == 'ort' and not have_ort():
         print(f'ONNX Runtime is not in {ORT}, or not for this machine')
         sys.exit(77)
