@@ -37,6 +37,7 @@ if __name__ == '__main__':
         try:
             main(*sys.argv[1:])
         except cv2.error as e:
-            sys.exit(f'opencv_time.py: {e.func or "OpenCV"}: {e.err or e}')
+            words = str(e.err or e).lstrip('> ').splitlines()[0]
+            sys.exit('it cannot load or run ' + words.split(' parse error')[0])
     else:
         sys.exit(__doc__)

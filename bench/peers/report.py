@@ -83,7 +83,9 @@ def table(record, threads, notes):
     lines = ['| net | input | MMAC | ' + ' | '.join(PEERS.values()) + ' | ours / best peer |',
              '| --- | --- | ---: |' + ' ---: |' * (len(PEERS) + 1)]
     for net in record['nets']:
-        cells = [net['name'], net['input'], '-' if net['mmac'] is None else f'{net["mmac"]:,.0f}']
+        macs = net['mmac']
+        cells = [net['name'], net['input'],
+                 '-' if macs is None else f'{macs:,.0f}' if macs > 10 else f'{macs:.1f}']
         for peer in PEERS:
             times = measured(record, net, threads, peer)
             if times:
@@ -220,8 +222,9 @@ def svg(record):
                     x = left + BARS - 16
                     out.append(f'<path d="M{x:g} {y + BAR} l5 -{BAR} h4 l-5 {BAR} z" '
                                'class="page"/>')
-                said = f'{digits(ms)} ms' + (f', {times_ours:.1f}x' if peer != 'domovoi' and ours
-                                             else '')
+                said = f'{digits(ms)} ms'
+                if ours and peer != 'domovoi':
+                    said += f', {times_ours:.{1 if times_ours >= 2 else 2}f}x'
                 text(left + min(times_ours, CAP) * step + 5, y + BAR - 2, said)
     return '\n'.join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
