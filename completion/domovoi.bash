@@ -62,7 +62,7 @@ _domovoi() {
                 --landmark-order --crop --dim --thresholds --thresholds-from --size' ;;
         plan) opts+=" $cpu --size" ;;
         quantize)
-            opts+=" $cpu $det --output --data --random --samples --method --percentile --symmetric
+            opts+=" $cpu $det --output --data --random --fp16 --samples --method --percentile --symmetric
                 --per-layer --dynamic --equalise --no-bias-fix --keep-loss --mirror --pairs --images
                 --aligned --plot --size" ;;
         esac ;;
