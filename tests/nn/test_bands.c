@@ -46,8 +46,8 @@ static void add_conv(maker *m, int a)
 {
     static const int64_t kernels[] = {1, 1, 3, 3, 5}, widths[] = {8, 16, 20, 24};
     int64_t c = m->c[a], k = NT_PICK(kernels), s = nt_chance(20) && m->h[a] > 20 ? 2 : 1;
-    int64_t d = nt_chance(15) ? 2 : 1, before = nt_int(0, (k - 1) * d),
-            after = (k - 1) * d - before;
+    int64_t d = nt_chance(15) ? 2 : 1, before = nt_int(0, (k - 1) * d + nt_chance(10)),
+            after = nt_chance(10) ? nt_int(0, 5) : DV_MAX((k - 1) * d - before, 0);
     bool depthwise = k > 1 && nt_chance(60);
     int64_t oc = depthwise ? c : NT_PICK(widths), wd[4] = {k, k, depthwise ? 1 : c, oc};
     int64_t h = sized(m->h[a], k, s, d, before, after), w = sized(m->w[a], k, s, d, before, after);
