@@ -560,6 +560,7 @@ static int run_plan(int argc, char **argv)
 int cli_model(int argc, char **argv)
 {
     static const cli_verb subs[] = {
+        {"export", "make an ONNX file from a .dmv file", cli_export},
         {"import", "make a .dmv file from an ONNX file", run_import},
         {"info", "what a net is and expects", run_info},
         {"plan", "memory plan and multiply-adds of each step", run_plan},
