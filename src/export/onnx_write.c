@@ -3,6 +3,7 @@
  * onnx_write.c - the ONNX model in memory: values, nodes, attributes, initializers, and the file.
  */
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "export/onnx_write.h"
@@ -251,6 +252,46 @@ static void name_values(ex *x)
         }
 }
 
+/* The operator that the node of the graph is about. */
+static int rank_of(const ex_node *n)
+{
+    static const char *const main_ops[] = {"Conv", "Gemm", "MatMul", "ConvTranspose"};
+    for (size_t i = 0; i < DV_COUNT(main_ops); i++)
+        if (!strcmp(n->p.op_type, main_ops[i]))
+            return 0;
+    return 1;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const ex_node *p = *(ex_node *const *)a, *q = *(ex_node *const *)b;
+    int order = strcmp(p->p.name, q->p.name);
+    if (order == 0)
+        order = rank_of(p) - rank_of(q);
+    return order ? order : p->number < q->number ? -1 : 1;
+}
+
+/* Names of nodes are optional, but one must not stand twice. */
+static void name_nodes(ex *x)
+{
+    static char none[] = "";
+    ex_node **all = ex_alloc(x, x->n_nodes, sizeof(*all));
+    if (!all)
+        return;
+    for (size_t i = 0; i < x->n_nodes; i++) {
+        all[i] = x->nodes[i];
+        all[i]->number = i;
+    }
+    qsort(all, x->n_nodes, sizeof(*all), by_name);
+    const char *last = "";
+    for (size_t i = 0; i < x->n_nodes; i++) {
+        bool same = !strcmp(all[i]->p.name, last);
+        last = all[i]->p.name;
+        if (same)
+            all[i]->p.name = none;
+    }
+}
+
 static char *name_of(const ex *x, int32_t v)
 {
     static char none[] = "";
@@ -368,6 +409,7 @@ dmv_status ex_pack(ex *x, const dv_meta *meta, uint8_t **data, size_t *size)
     onnx__graph_proto__init(&g);
     onnx__operator_set_id_proto__init(&set);
     name_values(x);
+    name_nodes(x);
     set_io(x, &g);
     set_body(x, &g);
     m.has_ir_version = 1;

@@ -26,6 +26,7 @@ typedef struct ex_value {
 
 typedef struct ex_node {
     Onnx__NodeProto p;
+    size_t number;
     int32_t *in, *out;
 } ex_node;
 

@@ -245,8 +245,16 @@ static int32_t get_b(builder *p, int32_t t)
 
 /* ---- layers ---- */
 
-/* Weights to -127..127 with a scale for each column. */
-static void to_s8(const float *w, size_t k, size_t n, bool one, float *scale, int8_t *out)
+/* The least scale with which a bias is an integer that leaves room for the sum. */
+static float least_scale(float bias, float in_scale)
+{
+    return in_scale > 0 ? fabsf(bias) / in_scale / (float)(1 << 30) : 0;
+}
+
+/* Weights to -127..127 with a scale for each column. bias may be NULL; in_scale: of the inputs, 0
+ * if it is not known. */
+static void to_s8(const float *w, size_t k, size_t n, bool one, const float *bias, float in_scale,
+                  float *scale, int8_t *out)
 {
     float all = 0;
     for (size_t j = 0; j < n; j++) {
@@ -260,6 +268,8 @@ static void to_s8(const float *w, size_t k, size_t n, bool one, float *scale, in
         scale[j] = (one ? all : scale[j]) / 127;
         if (!(scale[j] >= FLT_MIN))
             scale[j] = 1; /* all zero */
+        if (bias)
+            scale[j] = DV_MAX(scale[j], least_scale(bias[j], in_scale));
         for (size_t i = 0; i < k; i++)
             out[i * n + j] = (int8_t)DV_MIN(DV_MAX(rintf(w[i * n + j] / scale[j]), -127), 127);
     }
@@ -298,7 +308,8 @@ static bool weights(builder *p, const dv_node *n, int32_t *in)
     if (!ok)
         dv_nomem(p->e);
     if (ok) {
-        to_s8(w->data, k, c, p->o->per_layer, v, plain);
+        to_s8(w->data, k, c, p->o->per_layer, b ? b->data : NULL, p->g->tensors[in[0]].scale, v,
+              plain);
         if (b)
             memcpy(bias, b->data, c * sizeof *bias);
         if (p->o->fix_bias)
