@@ -13,6 +13,7 @@
 
 #ifdef DV_HAVE_IMPORT
 #include "import/import.h"
+#include "quant/quant.h"
 #endif
 
 #define MAX_ONNX ((size_t)1 << 30)
@@ -308,6 +309,19 @@ static bool try_out(const uint8_t *data, size_t size, const char *path, const cl
     return ok;
 }
 
+/* The pairs of a QDQ net become 8-bit ops. */
+static bool to_bytes(dv_graph *g, const char *path, dv_err *e)
+{
+    dv_graph built;
+    if (!dv_quant_has_pairs(g))
+        return true;
+    if (dv_quant_pairs(g, &built, e))
+        return dv_fail_in(e, "%.200s", path) == DMV_OK;
+    dv_graph_free(g);
+    *g = built;
+    return true;
+}
+
 static bool import_it(const cli_common *o, const import_args *a, const char *path)
 {
     dv_err e = {0};
@@ -325,7 +339,7 @@ static bool import_it(const cli_common *o, const import_args *a, const char *pat
     const int64_t dims[4] = {1, 3, h, w};
     dv_import_options opt = {.dims = w ? dims : NULL, .rank = w ? 4 : 0};
     if (dv_read_file(path, MAX_ONNX, &onnx, &onnx_size, &e) ||
-        dv_import_onnx(onnx, onnx_size, path, &opt, &g, &e) ||
+        dv_import_onnx(onnx, onnx_size, path, &opt, &g, &e) || !to_bytes(&g, path, &e) ||
         dv_import_profile(onnx, onnx_size, path, &g, &meta, &e)) {
         cli_error("%s", e.msg);
     } else if (apply_options(&meta, a)) {

@@ -137,6 +137,83 @@ static void check_float(const dv_graph *g, const char *net)
     dv_graph_free(&b);
 }
 
+/* ---- 8 bits ---- */
+
+static bool quantised(const dv_graph *g, const char *net, dv_quant **q, dv_graph *out)
+{
+    int64_t dims[4] = {1, 1, 1, 1};
+    const int64_t *row = dims;
+    dv_err e = {0};
+    size_t n = 1;
+    fix_dims(g, dims);
+    for (int i = 0; i < 4; i++)
+        n *= (size_t)dims[i];
+    float *v = malloc(n * sizeof *v);
+    const float *one = v;
+    bool ok = v && !dv_quant_open(g, &row, &kernels, NULL, 1 / 127.5F, 127.5F, q, &e);
+    for (uint32_t s = 0; ok && s < 3; s++) {
+        uint32_t seed = 100 + s;
+        for (size_t i = 0; i < n; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            v[i] = (float)(seed >> 8) / (float)(1 << 23) - 1;
+        }
+        ok = !dv_quant_add(*q, &one, &e);
+    }
+    dv_quant_options o = {.method = DV_CALIB_MINMAX};
+    ok = ok && !dv_quant_build(*q, &o, out, &e);
+    free(v);
+    return good(ok, net, e.msg);
+}
+
+/* Weights that are bytes, all of them, in the order of the nodes. */
+static void s8_weights(const dv_graph *g, dv_buf *b)
+{
+    for (size_t i = 0; i < g->n_nodes; i++)
+        for (int k = 0; k < g->nodes[i].n_in; k++) {
+            const dv_gtensor *t = dv_const_in(g, &g->nodes[i], k);
+            if (t && t->dtype == DV_S8)
+                dv_buf_put(b, t->data, t->size);
+        }
+}
+
+static size_t count(const dv_graph *g, uint16_t op)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < g->n_nodes; i++)
+        n += g->nodes[i].op == op;
+    return n;
+}
+
+static void check_bytes(const dv_graph *g, const char *net)
+{
+    dv_quant *q = NULL;
+    dv_graph a, b, c;
+    dv_buf wa = {0}, wc = {0};
+    dv_err e = {0};
+    dv_graph_init(&a);
+    dv_graph_init(&b);
+    dv_graph_init(&c);
+    if (quantised(g, net, &q, &a) && again(&a, net, true, &b) &&
+        good(!dv_quant_pairs(&b, &c, &e), net, e.msg)) {
+        double d = distance(&a, &c, net);
+        s8_weights(&a, &wa);
+        s8_weights(&c, &wc);
+        for (uint16_t op = 1; op < DV_OP_COUNT; op++)
+            if (count(&a, op) != count(&c, op))
+                printf("    %s: %zu, then %zu\n", dv_op_name(op), count(&a, op), count(&c, op));
+        printf("    largest difference %.2e, %zu bytes of weights\n", d, wa.size);
+        good(d == 0, net, "the 8-bit net computes something else");
+        good(wa.size > 0 && wa.size == wc.size && !memcmp(wa.data, wc.data, wa.size), net,
+             "other weights");
+    }
+    dv_buf_free(&wa);
+    dv_buf_free(&wc);
+    dv_graph_free(&a);
+    dv_graph_free(&b);
+    dv_graph_free(&c);
+    dv_quant_close(&q);
+}
+
 static void check_net(const char *net, const uint8_t *data, size_t size)
 {
     dv_graph g;
@@ -144,6 +221,8 @@ static void check_net(const char *net, const uint8_t *data, size_t size)
     dv_graph_init(&g);
     if (good(!dv_import_onnx(data, size, net, NULL, &g, &e), net, e.msg))
         check_float(&g, net);
+    if (g.n_nodes)
+        check_bytes(&g, net);
     dv_graph_free(&g);
 }
 
