@@ -5,6 +5,7 @@
  * (dv_given). If x has no other reader the mark is on x and the readers of y read x, else an
  * Identity from x to y remains. build.c then makes bytes where the marks are and nowhere else.
  */
+#include <math.h>
 #include <string.h>
 
 #include "import/import.h"
@@ -127,6 +128,145 @@ static bool take_clip(dv_quant *q, size_t i, dv_err *e)
     return true;
 }
 
+/* ---- the input picture ----
+ *
+ * The face layer writes pixels straight into an 8-bit net that begins with a Transpose to N, H, W,
+ * C and a Quantize. Files have the pair first, and where the zero point is no integer (127.5:
+ * pixels from -1 to 1) an addition before it, which the biases of the first layers make up for. */
+
+/* The node that alone reads t, if it has this op; else -1. */
+static int32_t reader(const dv_quant *q, int32_t t, uint16_t op)
+{
+    int32_t last;
+    return readers(q, t, &last) == 1 && last >= 0 && q->net.nodes[last].op == op ? last : -1;
+}
+
+/* Adds one number: true, and which input it is. */
+static bool adds(const dv_graph *g, const dv_node *n, int *side, float *v)
+{
+    if (dv_node_int(n, DV_A_BINARY, DV_BIN_ADD) != DV_BIN_ADD)
+        return false;
+    for (*side = 0; *side < 2; (*side)++) {
+        const dv_gtensor *c = dv_const_in(g, n, *side);
+        if (c && c->dtype == DV_F32 && c->size == sizeof *v) {
+            *v = *(const float *)c->data;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* x -> [Add] -> Quantize -> Dequantize -> Transpose: the Transpose first. */
+static void turn_first(dv_quant *q, int32_t x)
+{
+    static const int64_t wanted[4] = {0, 2, 3, 1};
+    dv_graph *g = &q->net;
+    int32_t at[4], n = 0, t = x;
+    int side = 1;
+    float v;
+    int64_t perm[4];
+    int32_t add = reader(q, x, DV_OP_BINARY);
+    if (add >= 0) {
+        if (!adds(g, &g->nodes[add], &side, &v))
+            return;
+        at[n++] = add;
+        t = g->nodes[add].out[0];
+    }
+    for (int k = 0; k < 3; k++) {
+        static const uint16_t ops[3] = {DV_OP_QUANTIZE, DV_OP_DEQUANTIZE, DV_OP_TRANSPOSE};
+        int32_t next = reader(q, t, ops[k]);
+        if (next < 0 || (n && next < at[n - 1]))
+            return;
+        at[n++] = next;
+        t = g->nodes[next].out[0];
+    }
+    dv_node turn = g->nodes[at[n - 1]];
+    if (dv_node_ints(&turn, DV_A_PERM, perm, 4) != 4 || memcmp(perm, wanted, sizeof perm))
+        return;
+    int32_t z = turn.out[0], y = turn.in[0];
+    for (int k = n - 1; k > 0; k--)
+        g->nodes[at[k]] = g->nodes[at[k - 1]];
+    g->nodes[at[0]] = turn;
+    turn.in[0] = x;
+    turn.out[0] = y;
+    g->nodes[at[1]].in[add >= 0 ? 1 - side : 0] = y;
+    g->nodes[at[n - 1]].out[0] = z;
+    for (int k = 0; k < n; k++)
+        memcpy(g->tensors[g->nodes[at[k]].out[0]].dims, g->tensors[z].dims,
+               sizeof g->tensors[z].dims);
+}
+
+/* The bias (as an integer) with which a layer gives the same sums if its input's zero point is
+ * `now` instead of `was`; false if there is none. */
+static bool other_bias(double *b, double sum, double was, double now)
+{
+    double want = rint(*b - was * sum), near = *b + (now - was) * sum;
+    for (double c = floor(near); c <= ceil(near); c++)
+        if (rint(c - now * sum) == want) {
+            *b = c;
+            return true;
+        }
+    return false;
+}
+
+/* Sums of the columns of a layer's 8-bit weights go with its bias: false if some bias cannot be
+ * changed. With `write` the new ones are written. */
+static bool move_zero(dv_graph *g, const dv_node *n, const dv_given *was, float now, bool write)
+{
+    const dv_gtensor *w = dv_const_in(g, n, 1), *b = dv_const_in(g, n, 2);
+    const dv_attr *a = dv_node_attr(n, DV_IMPORT_SCALES);
+    size_t c = a ? a->n : 0, count = w->size / sizeof(float);
+    if (!c || !b || !b->owned || b->size != c * sizeof(float))
+        return false;
+    float *bias = (float *)(uintptr_t)b->data;
+    for (size_t j = 0; j < c; j++) {
+        double sum = 0, unit = (double)(was->scale * a->v.f[j]), v = rint((double)bias[j] / unit);
+        for (size_t i = j; i < count; i += c)
+            sum += (double)rintf(((const float *)w->data)[i] / a->v.f[j]);
+        if (!other_bias(&v, sum, (double)was->zero, (double)now) ||
+            rint((double)(float)(v * unit) / unit) != v)
+            return false;
+        if (write)
+            bias[j] = (float)(v * unit);
+    }
+    return true;
+}
+
+/* Node i adds a number to the picture and its result is bytes: the number becomes part of the zero
+ * point if all readers are layers. */
+static void take_addition(dv_quant *q, size_t i)
+{
+    dv_graph *g = &q->net;
+    dv_node *n = &g->nodes[i];
+    int32_t y = n->out[0], last;
+    int side;
+    float v;
+    if (n->op != DV_OP_BINARY || !q->given[y].is || !adds(g, n, &side, &v))
+        return;
+    int32_t from = maker(g, n->in[1 - side]);
+    if (from >= 0 && (g->nodes[from].op != DV_OP_TRANSPOSE || maker(g, g->nodes[from].in[0]) >= 0))
+        return;
+    const dv_given was = q->given[y];
+    float now = was.zero + v / was.scale;
+    if (!(was.scale > 0) || !(now >= 0 && now <= 255))
+        return;
+    for (int write = 0; write < 2; write++)
+        for (size_t k = 0; k < g->n_nodes; k++)
+            for (int a = 0; a < g->nodes[k].n_in && !q->gone[k]; a++) {
+                const dv_node *r = &g->nodes[k];
+                if (r->in[a] != y)
+                    continue;
+                if (a != 0 || !dv_quant_can(q, k) || !q->given[r->out[0]].is || r->n_in < 3 ||
+                    r->in[2] < 0 || readers(q, r->in[2], &last) != 1 ||
+                    !move_zero(g, r, &was, now, write))
+                    return;
+            }
+    q->given[y].zero = now;
+    n->in[0] = n->in[1 - side];
+    n->n_in = 1;
+    n->op = DV_OP_IDENTITY;
+}
+
 static dmv_status read_marks(dv_quant *q, dv_err *e)
 {
     dv_graph *g = &q->net;
@@ -134,6 +274,8 @@ static dmv_status read_marks(dv_quant *q, dv_err *e)
     q->gone = dv_calloc(g->n_nodes + 1, sizeof *q->gone);
     if (!q->given || !q->gone)
         return dv_nomem(e);
+    for (size_t i = 0; i < g->n_inputs; i++)
+        turn_first(q, g->inputs[i]);
     for (size_t i = 0; i < g->n_nodes; i++) {
         const dv_node *n = &g->nodes[i];
         int32_t d = n->op == DV_OP_QUANTIZE ? other_half(q, n->out[0]) : -1;
@@ -147,6 +289,9 @@ static dmv_status read_marks(dv_quant *q, dv_err *e)
     for (size_t i = 0; i < g->n_nodes; i++)
         if (!q->gone[i] && !take_clip(q, i, e))
             return DMV_ERR_MEMORY;
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (!q->gone[i])
+            take_addition(q, i);
     return DMV_OK;
 }
 
