@@ -17,7 +17,7 @@ _domovoi() {
             eval doctor' -- "$cur"))
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
-    model) sub='import info plan quantize verify' ;;
+    model) sub='export import info plan quantize verify' ;;
     eval) sub='verify' ;;
     esac
     if [[ -n $sub && $COMP_CWORD -eq 2 ]]; then
@@ -57,6 +57,7 @@ _domovoi() {
         import)
             opts+=' --output --kind --name --licence --origin --color --mean --scale --decoder
                 --landmark-order --crop --dim --thresholds --thresholds-from --size' ;;
+        export) opts+=' --output' ;;
         plan) opts+=" $cpu --size" ;;
         quantize)
             opts+=" $cpu $det --output --data --random --samples --method --percentile --symmetric

@@ -400,7 +400,8 @@ static int run_import(int argc, char **argv)
                    "domovoi model import NET.onnx -o NET.dmv [options]\n\n"
                    "Reads an ONNX net, makes it fast, and writes it in Domovoi's format. What the "
                    "net is\nfollows from its file or its shapes; options say it where that is not "
-                   "enough. On\nfailure nothing is written.",
+                   "enough. A QDQ\nnet (pairs of QuantizeLinear and DequantizeLinear) becomes an "
+                   "8-bit net. On failure\nnothing is written.",
                    "  domovoi model import yunet.onnx -o models/detect.dmv\n"
                    "  domovoi model import face.onnx -o models/embed.dmv --name MyNet \\\n"
                    "      --color bgr --mean 127.5 --scale 0.0078125 --thresholds 1e-3:0.31\n",

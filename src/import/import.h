@@ -37,7 +37,8 @@ dmv_status dv_import_onnx(const uint8_t *data, size_t size, const char *name,
                           const dv_import_options *o, dv_graph *g, dv_err *e);
 
 /* Fills in meta from what is known of the net: by the SHA-256 of its file, else by its
- * inputs and outputs (YuNet, Ultra-Light, embedders of 112x112, 68 landmarks). */
+ * inputs and outputs (YuNet, Ultra-Light, embedders of 112x112, 68 landmarks); a file that
+ * `model export` wrote says the rest itself. */
 dmv_status dv_import_profile(const uint8_t *data, size_t size, const char *name, const dv_graph *g,
                              dv_meta *m, dv_err *e);
 
