@@ -42,7 +42,8 @@ static void bytes(mk *m, const char *name, int type, int rank, const int64_t *di
     t->data_type = type;
     t->n_dims = (size_t)rank;
     t->dims = mk_alloc(m, (size_t)(rank + 1) * sizeof *t->dims);
-    memcpy(t->dims, dims, (size_t)rank * sizeof *dims);
+    for (int i = 0; i < rank; i++)
+        t->dims[i] = dims[i];
     size_t item = type == U8 || type == S8 ? 1 : 4;
     t->raw_data.len = n * item;
     t->raw_data.data = mk_alloc(m, n * item + 1);
