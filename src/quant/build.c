@@ -553,6 +553,28 @@ static bool other_bytes(builder *p, const dv_node *n)
     return p->f[n->out[0]] >= 0;
 }
 
+/* A Concat of bytes of several scales: each input gets the scale of the result first. */
+static bool joined_bytes(builder *p, const dv_node *n)
+{
+    int32_t in[DV_MAX_IO], out = new_bytes(p, n->out[0], false);
+    for (int k = 0; k < n->n_in; k++) {
+        in[k] = p->b[n->in[k]];
+        if (same_bytes(given(p, n->in[k]), given(p, n->out[0])))
+            continue;
+        int32_t t = new_bytes(p, n->in[k], false);
+        if (t < 0 || out < 0)
+            return false;
+        p->g->tensors[t].scale = p->g->tensors[out].scale;
+        p->g->tensors[t].zero = p->g->tensors[out].zero;
+        if (node_of(p, DV_OP_Q_ACT, n->name, 1, &in[k], t) < 0)
+            return false;
+        in[k] = t;
+    }
+    int32_t id = node_of(p, n->op, n->name, n->n_in, in, out);
+    p->b[n->out[0]] = out;
+    return id >= 0 && dv_quant_copy_attrs(&p->g->nodes[id], n, p->e) == DMV_OK;
+}
+
 static bool given_node(builder *p, size_t i)
 {
     const dv_node *n = &net(p)->nodes[i];
@@ -570,6 +592,11 @@ static bool given_node(builder *p, size_t i)
             same = same && same_bytes(given(p, n->out[k]), o);
         if (same)
             return copied(p, n, true);
+        bool bytes = n->op == DV_OP_CONCAT && o && o->scale > 0;
+        for (int k = 0; k < n->n_in && bytes; k++)
+            bytes = given(p, n->in[k]) && given(p, n->in[k])->scale > 0;
+        if (bytes)
+            return joined_bytes(p, n);
     }
     if (n->op == DV_OP_IDENTITY && n->in[0] >= 0)
         return other_bytes(p, n) && rounded(p, n);

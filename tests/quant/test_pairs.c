@@ -399,6 +399,8 @@ static void test_mixed(void **state)
     check(m, "mixed", 0.01, &g);
     expect(&g, DV_OP_Q_CONV, 2);
     expect(&g, DV_OP_AVG_POOL, 1);
+    expect(&g, DV_OP_CONCAT, 1);
+    expect(&g, DV_OP_Q_ACT, 2); /* both inputs get the scale of the result */
     dv_graph_free(&g);
 }
 
