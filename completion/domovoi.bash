@@ -19,8 +19,10 @@ _domovoi() {
     gallery) sub='list show rename remove export import backup restore verify' ;;
     model) sub='export import info plan quantize verify' ;;
     eval) sub='verify' ;;
+    bench) sub='model search pipeline' ;;
     esac
-    if [[ -n $sub && $COMP_CWORD -eq 2 ]]; then
+    # After bench a net or an option may stand as well.
+    if [[ -n $sub && $COMP_CWORD -eq 2 && ! ( $verb == bench && $cur == *[-./]* ) ]]; then
         COMPREPLY=($(compgen -W "$sub --help" -- "$cur"))
         return
     fi
@@ -35,8 +37,9 @@ _domovoi() {
         COMPREPLY=($(compgen -W 'yunet ultraface ultraface-raw retinaface' -- "$cur")); return ;;
     --threads | -t | --fmr | --threshold | --min-score | --max-side | --scales | --runs | --size | \
         --top | --name | --licence | --origin | --mean | --scale | --crop | --dim | \
-        --thresholds | --thresholds-from)
+        --thresholds | --thresholds-from | --probes)
         return ;;
+    --form) COMPREPLY=($(compgen -W 'float int8 fp16' -- "$cur")); return ;;
     --images) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
     esac
 
@@ -64,7 +67,13 @@ _domovoi() {
                 --per-layer --dynamic --equalise --no-bias-fix --keep-loss --mirror --pairs --images
                 --aligned --plot --size" ;;
         esac ;;
-    bench) opts="$out $cpu --model --size --runs --layers" ;;
+    bench)
+        opts="$out $cpu --runs"
+        case ${COMP_WORDS[2]} in
+        search) opts+=' --size --dim --top --probes --form' ;;
+        pipeline) opts+=" $det --model --mirror --gallery" ;;
+        *) opts+=' --model --size --layers' ;;
+        esac ;;
     eval) opts="$out $cpu $det --model --mirror --images --pairs --aligned --dump" ;;
     doctor) opts="$out $cpu --gallery" ;;
     esac

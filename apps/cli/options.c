@@ -265,7 +265,8 @@ static int check_common(cli_common *c, const reals *r)
     if (c->threads > 64)
         return cli_error("--threads %d: 1 to 64", c->threads);
     if (c->cpu && !dv_cpu_parse(c->cpu, &mask))
-        return cli_error("--cpu %s: unknown; use c, avx2, avx512, vnni, neon, dotprod or auto",
+        return cli_error("--cpu %s: unknown; use c, avx2, avxvnni, avx512, vnni, avx512fp16, "
+                         "neon, dotprod, neonfp16 or auto",
                          c->cpu);
     if (!isnan(r->min_score) && !(r->min_score >= 0 && r->min_score <= 1))
         return cli_error("--min-score %g: must be 0 to 1", r->min_score);

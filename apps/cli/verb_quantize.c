@@ -20,7 +20,7 @@
 typedef struct args {
     cli_common o;
     const char *data, *output, *method, *size, *images, *pairs, *plot;
-    int aligned, random, symmetric, per_layer, dynamic, no_fix_bias, equalise, samples;
+    int aligned, random, fp16, symmetric, per_layer, dynamic, no_fix_bias, equalise, samples;
     double percentile, keep_loss;
 } args;
 
@@ -36,7 +36,7 @@ typedef struct work {
     bool faces_open;
     float *input;
     uint8_t *rgb;
-    size_t faceless, unread, pairs, kept;
+    size_t faceless, unread, pairs, kept, halves;
     const char *source;
     dv_verify_result before, after; /* on --pairs */
     bool *keep;
@@ -366,11 +366,11 @@ static bool compare_on_pairs(work *w)
 
 static bool report(work *w, const dv_graph *g, size_t before, size_t after)
 {
-    const dv_quant_row *rows;
-    size_t n;
-    double cosine;
-    if (dv_quant_compare(w->q, g, &rows, &n, &w->e) ||
-        dv_quant_cosine(w->q, g, SIZE_MAX, &cosine, &w->e))
+    const dv_quant_row *rows = NULL;
+    size_t n = 0;
+    double cosine = NAN;
+    if ((!w->a.fp16 && dv_quant_compare(w->q, g, &rows, &n, &w->e)) ||
+        (dv_quant_samples(w->q) && dv_quant_cosine(w->q, g, SIZE_MAX, &cosine, &w->e)))
         return failed(w);
     if ((w->a.plot && !plot(w, rows, n)) || !compare_on_pairs(w))
         return false;
@@ -378,7 +378,9 @@ static bool report(work *w, const dv_graph *g, size_t before, size_t after)
     if (w->a.o.json) {
         cli_json j = {.f = stdout};
         cli_js_open(&j, NULL, '{');
-        json_rows(w, rows, n, &j);
+        if (!w->a.fp16)
+            json_rows(w, rows, n, &j);
+        cli_js_int(&j, "half_layers", (long long)w->halves);
         cli_js_text(&j, "output", w->a.output);
         cli_js_int(&j, "samples", (long long)samples);
         cli_js_int(&j, "without_face", (long long)w->faceless);
@@ -386,7 +388,8 @@ static bool report(work *w, const dv_graph *g, size_t before, size_t after)
         cli_js_int(&j, "kept_float", (long long)w->kept);
         cli_js_int(&j, "bytes_before", (long long)before);
         cli_js_int(&j, "bytes", (long long)after);
-        cli_js_real(&j, "mean_cosine", cosine, 8);
+        if (samples)
+            cli_js_real(&j, "mean_cosine", cosine, 8);
         if (w->a.pairs) {
             json_result(&j, "before", &w->before);
             json_result(&j, "after", &w->after);
@@ -394,19 +397,25 @@ static bool report(work *w, const dv_graph *g, size_t before, size_t after)
         cli_js_close(&j, '}');
         cli_js_line(&j);
     } else if (!w->a.o.quiet) {
-        print_rows(w, rows, n);
+        if (!w->a.fp16)
+            print_rows(w, rows, n);
         cli_put_text(w->a.output);
         printf(": %zu bytes (before: %zu), %zu samples", after, before, samples);
+        if (w->a.fp16)
+            printf(", %zu layers in half precision%s", w->halves,
+                   w->net.ctx->kernels->half ? "" : " (this processor computes them in floats)");
         if (w->faceless)
             printf(" (%zu pictures without a face)", w->faceless);
         if (w->pairs)
             printf(", %zu pairs of layers equalised", w->pairs);
         if (w->kept)
             printf(", %zu layers stay float", w->kept);
-        printf("\nmean cosine between 8-bit and float outputs: %.6f\n", cosine);
+        printf("\n");
+        if (samples)
+            printf("mean cosine between new and float outputs: %.6f\n", cosine);
         if (w->a.pairs) {
             print_result("float", &w->before);
-            print_result("8-bit", &w->after);
+            print_result("new", &w->after);
         } else if (dmv_model_get_kind(w->net.model) == DMV_KIND_EMBEDDER)
             printf("next: domovoi eval verify --model %s ... with and without it\n", w->a.output);
     }
@@ -418,9 +427,12 @@ static bool save(work *w, const dv_graph *g, size_t *size)
     dv_meta m = {0};
     const dv_meta *from = &w->net.model->meta;
     char how[160];
-    snprintf(how, sizeof how, "%s, %s%s, %zu samples", w->a.dynamic ? "dynamic" : w->a.method,
-             w->a.per_layer ? "per layer" : "per channel", w->a.symmetric ? ", symmetric" : "",
-             dv_quant_samples(w->q));
+    if (w->a.fp16)
+        snprintf(how, sizeof how, "half precision");
+    else
+        snprintf(how, sizeof how, "%s, %s%s, %zu samples", w->a.dynamic ? "dynamic" : w->a.method,
+                 w->a.per_layer ? "per layer" : "per channel", w->a.symmetric ? ", symmetric" : "",
+                 dv_quant_samples(w->q));
     bool ok = true;
     for (size_t i = 0; ok && i < from->n; i++) {
         const dv_meta_item *it = &from->items[i];
@@ -475,7 +487,7 @@ static bool prepare(work *w)
         w->h = (int)d[w->nchw ? 2 : 1];
         w->has_prep = w->nchw || d[3] == w->prep.channels;
     }
-    if (!w->a.random && !w->has_prep)
+    if (w->a.data && !w->has_prep)
         return cli_error("the net does not take one picture; --random measures ranges on random "
                          "numbers"),
                false;
@@ -495,13 +507,13 @@ static bool quantize(work *w)
 {
     dv_graph g;
     size_t size = 0;
-    if (!prepare(w) || !(w->a.random ? add_random(w) : add_pictures(w)))
+    if (!prepare(w) || (w->a.random && !add_random(w)) || (w->a.data && !add_pictures(w)))
         return false;
     if (w->a.equalise && dv_quant_equalise(w->q, &w->pairs, &w->e))
         return failed(w);
     if (!isnan(w->a.keep_loss) && !keep_worst(w))
         return false;
-    if (!build(w, &g))
+    if (w->a.fp16 ? dv_quant_half(w->q, &g, &w->halves, &w->e) && !failed(w) : !build(w, &g))
         return false;
     bool ok = save(w, &g, &size) && report(w, &g, w->net.model->file_size, size);
     dv_graph_free(&g);
@@ -536,6 +548,7 @@ int cli_quantize(int argc, char **argv)
         {"data", "DIR", "pictures to measure ranges on, taken evenly from the folder", CLI_TEXT,
          &a->data},
         {"random", NULL, "random numbers instead: for timing only", CLI_FLAG, &a->random},
+        {"fp16", NULL, "half precision instead of 8 bits; needs no pictures", CLI_FLAG, &a->fp16},
         {"samples", "N", "pictures used at most (200)", CLI_INT, &a->samples},
         {"method", "M", "range of activations: minmax percentile entropy mse (mse)", CLI_TEXT,
          &a->method},
@@ -560,17 +573,25 @@ int cli_quantize(int argc, char **argv)
             "Turns a float net into an 8-bit one: 8-bit weights and activations, integer "
             "sums.\nPrints what each layer loses, and the cosine between the outputs. An "
             "embedder gets\nthe best face of each picture, aligned; pictures of the net's "
-            "own size are taken\nas they are.",
+            "own size are taken\nas they are. --fp16 writes a net in half precision; processors "
+            "without such\narithmetic run it in floats.",
             "  domovoi model quantize models/embed.dmv --data faces/ -o embed.int8.dmv\n"
             "  domovoi model quantize net.dmv --data faces/ -o net.int8.dmv \\\n"
             "      --method entropy --keep-loss 0.005\n"
             "  domovoi model quantize net.dmv --data faces/ -o net.int8.dmv --plot noise.svg \\\n"
             "      --images lfw112 --pairs pairs.txt --aligned --mirror\n"
-            "  domovoi model quantize net.dmv --random -o net.int8.dmv\n",
+            "  domovoi model quantize net.dmv --random -o net.int8.dmv\n"
+            "  domovoi model quantize net.dmv --fp16 -o net.fp16.dmv\n",
             &a->o, own, DV_COUNT(own), pos, 1, &n, &done))
         return done;
-    if (n != 1 || !a->output || (!a->data && !a->random))
+    if (n != 1 || !a->output || (!a->data && !a->random && !a->fp16))
         return cli_error("the form is: domovoi model quantize NET.dmv --data DIR -o NET.int8.dmv");
+    if (a->data && a->random)
+        return cli_error("--data or --random, not both");
+    if (a->fp16 && (a->symmetric || a->per_layer || a->dynamic || a->no_fix_bias || a->equalise ||
+                    a->plot || !isnan(a->keep_loss)))
+        return cli_error("--fp16 has no options of 8 bits; with --data, --random or --pairs it "
+                         "measures the loss");
     if (a->samples < 1 || a->samples > 100000)
         return cli_error("--samples %d: 1 to 100000", a->samples);
     if (!(a->percentile > 50 && a->percentile <= 100))

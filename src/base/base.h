@@ -136,7 +136,9 @@ enum {
     DV_CPU_VNNI = 1 << 2,   /* AVX512_VNNI */
     DV_CPU_NEON = 1 << 3,
     DV_CPU_DOTPROD = 1 << 4,
-    DV_CPU_AVXVNNI = 1 << 5 /* VNNI with 256-bit vectors; implies AVX2 */
+    DV_CPU_AVXVNNI = 1 << 5,    /* VNNI with 256-bit vectors; implies AVX2 */
+    DV_CPU_AVX512FP16 = 1 << 6, /* implies VNNI */
+    DV_CPU_NEONFP16 = 1 << 7    /* arithmetic in halves, ARMv8.2 */
 };
 unsigned dv_cpu_detect(void);
 /* "c", "avx2", "avxvnni", "avx512", "vnni", "neon", "dotprod", "auto" to a mask of all sets up to
@@ -172,7 +174,7 @@ struct dmv_context {
     int threads;
     dmv_log_fn log;
     void *log_user;
-    char cpu_names[64];
+    char cpu_names[80];
     struct dv_kernels *kernels; /* owned; set by the kernels layer (dmv_context_open in nn) */
 };
 void dv_log(const dmv_context *c, int level, const char *fmt, ...)

@@ -42,8 +42,11 @@ unsigned dv_cpu_detect(void)
     const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
     if ((b & f_dq_bw_vl) == f_dq_bw_vl && (xcr0 & 0xE6) == 0xE6) {
         mask |= DV_CPU_AVX512;
-        if (c & 1u << 11)
+        if (c & 1u << 11) {
             mask |= DV_CPU_VNNI;
+            if (d & 1u << 23)
+                mask |= DV_CPU_AVX512FP16;
+        }
     }
     return mask;
 }
@@ -56,6 +59,8 @@ unsigned dv_cpu_detect(void)
         mask |= DV_CPU_NEON;
         if (caps & 1ul << 20) /* HWCAP_ASIMDDP */
             mask |= DV_CPU_DOTPROD;
+        if (caps & 1ul << 10) /* HWCAP_ASIMDHP */
+            mask |= DV_CPU_NEONFP16;
     }
     return mask;
 }
@@ -72,7 +77,7 @@ unsigned dv_cpu_detect(void)
 }
 #endif
 
-/* In the order of the bits; `with` is the set and all that it builds on. */
+/* `with` is the set and all that it builds on. */
 static const struct {
     const char *name;
     unsigned bit, with;
@@ -81,8 +86,11 @@ static const struct {
     {"avxvnni", DV_CPU_AVXVNNI, DV_CPU_AVX2 | DV_CPU_AVXVNNI},
     {"avx512", DV_CPU_AVX512, DV_CPU_AVX2 | DV_CPU_AVX512},
     {"vnni", DV_CPU_VNNI, DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_VNNI},
+    {"avx512fp16", DV_CPU_AVX512FP16,
+     DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_VNNI | DV_CPU_AVX512FP16},
     {"neon", DV_CPU_NEON, DV_CPU_NEON},
     {"dotprod", DV_CPU_DOTPROD, DV_CPU_NEON | DV_CPU_DOTPROD},
+    {"neonfp16", DV_CPU_NEONFP16, DV_CPU_NEON | DV_CPU_DOTPROD | DV_CPU_NEONFP16},
 };
 
 bool dv_cpu_parse(const char *name, unsigned *mask)

@@ -10,6 +10,8 @@
  * u8 with one scale and zero point a tensor, s8 weights with a scale an output channel, s32 biases
  * of scale input times weights. A runtime that computes these pairs as the format says gives what
  * our 8-bit ops give, but for sums that lie on the edge between two bytes.
+ *
+ * A net in half precision is written as a float net with the weights that it has.
  */
 #ifndef DV_EXPORT_H
 #define DV_EXPORT_H

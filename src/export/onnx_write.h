@@ -113,7 +113,7 @@ static inline const dv_gtensor *ex_const(const ex *x, int i)
 }
 
 /* ---- weights.c: packed constants row-major again ---- */
-/* Floats of [K, N] or [KH, KW, IC / g, OC]; NULL after a failure. */
+/* Floats (of halves, too) of [C], [K, N] or [KH, KW, IC / g, OC]; NULL after a failure. */
 float *ex_unpack(ex *x, const dv_gtensor *t, int64_t groups);
 int8_t *ex_unpack_s8(ex *x, const dv_gtensor *t);
 /* w[k][n] of `item` bytes as [n][k]; conv weights [taps][ic][oc] as [oc][ic][taps]. */

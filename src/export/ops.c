@@ -30,6 +30,8 @@ ex_fn ex_find_op(uint16_t op)
         {DV_OP_Q_BINARY, ex_do_q_binary},
         {DV_OP_Q_ACT, ex_do_q_act},
         {DV_OP_Q_SE, ex_do_q_se},
+        {DV_OP_H_CONV, ex_do_conv},
+        {DV_OP_H_LINEAR, ex_do_linear},
     };
     for (size_t i = 0; i < DV_COUNT(table); i++)
         if (table[i].op == op)

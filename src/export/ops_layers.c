@@ -18,12 +18,13 @@ static int32_t conv_weights(ex *x, const dv_gtensor *w, int64_t groups)
 
 static int32_t vector(ex *x, const dv_gtensor *t)
 {
-    return t ? ex_floats(x, 1, t->dims, t->data) : -1;
+    return t ? ex_floats(x, 1, t->dims, ex_unpack(x, t, 1)) : -1;
 }
 
 static int32_t slope(ex *x, int32_t v, const dv_gtensor *s, int rank, int layout)
 {
-    return s ? ex_op2(x, "PRelu", v, ex_channels(x, s->data, (size_t)s->dims[0], rank, layout)) : v;
+    const float *f = s ? ex_unpack(x, s, 1) : NULL;
+    return f ? ex_op2(x, "PRelu", v, ex_channels(x, f, (size_t)s->dims[0], rank, layout)) : v;
 }
 
 /* Residual, slope, activation of the present node. */
@@ -39,7 +40,7 @@ void ex_do_conv(ex *x)
 {
     int64_t groups = dv_node_int(x->n, DV_A_GROUP, 1);
     const dv_gtensor *w = ex_const(x, 1);
-    bool dw = w->pack == DV_PACK_DW;
+    bool dw = w->pack == DV_PACK_DW || w->pack == DV_PACK_HDW;
     int32_t in[3] = {ex_get(x, ex_in(x, 0), EX_NCHW), conv_weights(x, w, dw ? 1 : groups),
                      vector(x, ex_const(x, 2))};
     int32_t v = ex_op(x, "Conv", 3, in);

@@ -283,5 +283,7 @@ const struct ex_entry ex_moves[] = {
     {DV_OP_SHAPE, shape},
     {DV_OP_IDENTITY, alias},
     {DV_OP_CHANNEL_SHUFFLE, shuffle},
+    {DV_OP_TO_HALF, alias}, /* halves are for the processor; the file has floats */
+    {DV_OP_FROM_HALF, alias},
     {DV_OP_NONE, NULL},
 };

@@ -20,6 +20,15 @@ float *ex_unpack(ex *x, const dv_gtensor *t, int64_t groups)
     float *out = ex_alloc(x, k * n, sizeof *out);
     if (!out)
         return NULL;
+    if (t->dtype == DV_F16) {
+        const uint16_t *h = t->data;
+        if (t->pack == DV_PACK_HPANEL)
+            dv_unpack_panels_f16(k, n, h, out);
+        else
+            for (size_t i = 0; i < k * n; i++)
+                out[i] = dv_half_to_float(h[i / n * dv_round_up(n, DV_HPANEL) + i % n]);
+        return out;
+    }
     if (t->pack == DV_PACK_NONE) {
         memcpy(out, p, k * n * sizeof *out);
         return out;

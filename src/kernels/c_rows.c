@@ -80,31 +80,6 @@ void dv_c_dots_s8(size_t n, size_t dim, size_t probes, const int8_t *q, const in
         }
 }
 
-float dv_half_to_float(uint16_t h)
-{
-    const unsigned size = h & 0x7fffu;
-    float v;
-    if (size < 0x400) { /* denormal: steps of 2^-24 */
-        v = (float)size * 0x1p-24f;
-    } else {
-        const uint32_t bits = (size << 13) + (size < 0x7c00 ? 112u << 23 : 224u << 23);
-        memcpy(&v, &bits, sizeof v);
-    }
-    return h & 0x8000u ? -v : v;
-}
-
-uint16_t dv_half_from_float(float v)
-{
-    const uint16_t sign = signbit(v) ? 0x8000u : 0;
-    const float size = fabsf(v);
-    uint32_t bits;
-    if (size < 0x1p-14f)
-        return (uint16_t)(sign + (unsigned)rintf(size * 0x1p24f));
-    memcpy(&bits, &size, sizeof bits);
-    bits += 0xfff + (bits >> 13 & 1); /* to nearest, ties to even */
-    return (uint16_t)(sign + ((bits - (112u << 23)) >> 13));
-}
-
 void dv_c_dots_f16(size_t n, size_t dim, size_t probes, const float *q, const uint16_t *base,
                    float *out, size_t ldo)
 {

@@ -34,6 +34,10 @@ void dv_kernels_init(dv_kernels *k, unsigned cpu)
     if (!(k->cpu & DV_CPU_VNNI))
         return;
     dv_kernels_vnni(k);
+#if defined(DV_HAVE_AVX512FP16)
+    if (k->cpu & DV_CPU_AVX512FP16)
+        dv_kernels_avx512fp16(k);
+#endif
 #elif defined(DV_HAVE_NEON)
     if (!(k->cpu & DV_CPU_NEON))
         return;
@@ -41,6 +45,8 @@ void dv_kernels_init(dv_kernels *k, unsigned cpu)
 #if defined(__aarch64__)
     if (k->cpu & DV_CPU_DOTPROD)
         dv_kernels_dot(k);
+    if (k->cpu & DV_CPU_NEONFP16)
+        dv_kernels_neonfp16(k);
 #endif
 #endif
 }

@@ -197,7 +197,8 @@ typedef void dv_dots_s8_fn(size_t n, size_t dim, size_t probes, const int8_t *q,
 /* f16: IEEE halves, summed in float in any order. */
 typedef void dv_dots_f16_fn(size_t n, size_t dim, size_t probes, const float *q,
                             const uint16_t *base, float *out, size_t ldo);
-/* A half as a float (exact), and the nearest half of a float up to 65504 in size. */
+/* A half as a float (exact), and the nearest half of a float, ties to even; infinity from 65520 on.
+ */
 float dv_half_to_float(uint16_t h);
 uint16_t dv_half_from_float(float v);
 
@@ -314,12 +315,67 @@ typedef struct dv_qpool_args {
 } dv_qpool_args;
 typedef void dv_maxpool_u8_fn(const dv_qpool_args *a);
 
+/* ---- halves: arithmetic in IEEE half precision (fp16), each operation rounded by itself ----
+ *
+ * Halves are handed over as uint16_t. Every variant gives the same bits; what runs in them is
+ * chosen by the model file, and only where the processor has such arithmetic (dv_kernels.half): the
+ * C twin is its definition and far too slow for more than tests. */
+#define DV_HPANEL 32 /* output channels of one panel of halves */
+#define DV_HPIECE 512
+
+/* v = sum + bias[n] (+ add), then the activation, all in halves. bias and slope have
+ * dv_round_up(n, DV_HPANEL) readable elements. */
+typedef struct dv_hepilogue {
+    const uint16_t *bias, *slope; /* as in dv_epilogue */
+    const uint16_t *add;          /* NULL, or the residual: row i at add + i * ldadd; may be c */
+    size_t ldadd;
+    uint16_t lo, hi;
+    int act; /* DV_EP_* */
+} dv_hepilogue;
+
+/* conv_f32 in halves; seg is even. Of each piece of DV_HPIECE elements of a segment (the last may
+ * be shorter) the even and the odd k are summed separately by fused multiply-adds, ascending, from
+ * zero; both sums are added, and then to the total, which begins at zero. w: element (k, j) at w[(j
+ * / 32) * panel + (k / 2) * 64 + j % 2 * 32 + j % 32 / 2 * 2 + k % 2]. c: row i at c + i * ldc,
+ * halves, or floats if c_f32. */
+typedef struct dv_hconv_args {
+    size_t m, n;
+    size_t segs, seg, seg_stride;
+    const uint16_t *a;
+    size_t lda;
+    const uint16_t *w;
+    size_t panel;
+    void *c;
+    size_t ldc;
+    int c_f32;
+    const dv_hepilogue *ep;
+} dv_hconv_args;
+typedef void dv_conv_f16_fn(const dv_hconv_args *a);
+
+/* dw_f32 in halves: fused multiply-adds from the bias on, row by row, tap by tap; taps outside a
+ * row are left out. ldw is a multiple of DV_HPANEL. */
+typedef struct dv_hdw_args {
+    const uint16_t *const *rows;
+    size_t kh, kw, c, iw, ow;
+    size_t sx, dx;
+    size_t px;
+    const uint16_t *w;
+    size_t ldw;
+    uint16_t *out;
+    const dv_hepilogue *ep; /* add: one row of the same shape */
+} dv_hdw_args;
+typedef void dv_dw_f16_fn(const dv_hdw_args *a);
+
+typedef void dv_to_f16_fn(size_t n, const float *in, uint16_t *out);
+typedef void dv_from_f16_fn(size_t n, const uint16_t *in, float *out);
+
 typedef struct dv_kernels {
 #define DV_KERNEL(name, type) type *name;
 #include "kernels/kernels.inc"
 #undef DV_KERNEL
     unsigned cpu;   /* the mask that made this table */
     size_t gemm_mr; /* rows of one register tile of gemm_f32: blocks should be multiples */
+    bool half;      /* the processor computes with halves */
 } dv_kernels;
 
 /* cpu is limited to dv_cpu_detect() by the callee. */
@@ -332,11 +388,13 @@ void dv_kernels_avx2(dv_kernels *k);
 void dv_kernels_avxvnni(dv_kernels *k);
 void dv_kernels_avx512(dv_kernels *k);
 void dv_kernels_vnni(dv_kernels *k);
+void dv_kernels_avx512fp16(dv_kernels *k);
 #endif
 #if defined(DV_HAVE_NEON)
 void dv_kernels_neon(dv_kernels *k);
 #if defined(__aarch64__)
 void dv_kernels_dot(dv_kernels *k);
+void dv_kernels_neonfp16(dv_kernels *k);
 #endif
 #endif
 
@@ -351,5 +409,9 @@ void dv_pack_panels_s8(size_t segs, size_t seg, size_t n, const int8_t *w, int8_
 /* And for dw_u8: w[kh][kw][c]. */
 size_t dv_dw_size_s8(size_t kh, size_t kw, size_t c);
 void dv_pack_dw_s8(size_t kh, size_t kw, size_t c, const int8_t *w, int8_t *out);
+/* Halves of row-major floats w[k][n] for conv_f16; k even. out holds k * dv_round_up(n, DV_HPANEL).
+ * back: floats of such panels. */
+void dv_pack_panels_f16(size_t k, size_t n, const float *w, uint16_t *out);
+void dv_unpack_panels_f16(size_t k, size_t n, const uint16_t *w, float *out);
 
 #endif

@@ -5,8 +5,11 @@
  *
  * A register tile is `mr` rows of a by `np` panels of weights, both constants: mr * np *
  * (16 / VW) sums stay in registers over the whole of k, then the epilogue runs on them.
- * The rows are divided evenly over the tiles, so that no tile is left with a row or two.
+ * The last rows are divided evenly, so that no tile is left with a row or two.
  * Weights are taken in blocks of panels that fit in the second-level cache beside a.
+ * Tiles store whole panels. Where n ends inside one, they store to a buffer (gemm_edge), or, if all
+ * columns are in one tile, over the beginning of the next row, which is stored afterwards; only the
+ * last row of a tile is then cut off.
  */
 
 #define PV (DV_PANEL / VW) /* vectors of one panel */
@@ -30,6 +33,12 @@
 #define BLOCK_BYTES (128 * 1024)
 
 typedef dv_conv_args gemm_args; /* a product is a convolution of one segment */
+
+/* Elements of vector v that lie in the last `left` columns. */
+DV_INLINE vt gemm_cut(size_t left, int v)
+{
+    return v_tail(left > (size_t)(v * VW) ? DV_MIN(left - (size_t)(v * VW), (size_t)VW) : 0);
+}
 
 /* Rows i.., the np panels from column j on. */
 DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, const int np)
@@ -64,12 +73,10 @@ DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, c
 
     const dv_epilogue *ep = g->ep;
     const size_t left = g->n - j;
-    const int whole = left >= (size_t)(nv * VW);
+    const int cut = left < (size_t)(nv * VW);
     if (ep->bias) {
         DV_UNROLL
         for (int v = 0; v < nv; v++) {
-            if (!whole && left <= (size_t)(v / PV * DV_PANEL))
-                continue;
             const vf bias = v_load(ep->bias + j + (size_t)(v * VW));
             DV_UNROLL
             for (int r = 0; r < mr; r++)
@@ -80,13 +87,12 @@ DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, c
         const float *add = ep->add + i * ep->ldadd + j;
         DV_UNROLL
         for (int v = 0; v < nv; v++, add += VW) {
-            const vt t =
-                v_tail(left < (size_t)(v * VW) ? 0 : DV_MIN(left - (size_t)(v * VW), (size_t)VW));
             DV_UNROLL
-            for (int r = 0; r < mr; r++) {
-                const float *p = add + (size_t)r * ep->ldadd;
-                acc[r][v] = v_add(acc[r][v], whole ? v_load(p) : v_load_t(p, t));
-            }
+            for (int r = 0; r < mr - 1; r++)
+                acc[r][v] = v_add(acc[r][v], v_load(add + (size_t)r * ep->ldadd));
+            const float *end = add + (size_t)(mr - 1) * ep->ldadd;
+            acc[mr - 1][v] =
+                v_add(acc[mr - 1][v], cut ? v_load_t(end, gemm_cut(left, v)) : v_load(end));
         }
     }
     if (ep->act == DV_EP_CLIP) {
@@ -99,8 +105,6 @@ DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, c
     } else if (ep->act == DV_EP_PRELU) {
         DV_UNROLL
         for (int v = 0; v < nv; v++) {
-            if (!whole && left <= (size_t)(v / PV * DV_PANEL))
-                continue;
             const vf slope = v_load(ep->slope + j + (size_t)(v * VW));
             DV_UNROLL
             for (int r = 0; r < mr; r++)
@@ -108,22 +112,17 @@ DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, c
         }
     }
     float *c = g->c + i * g->ldc + j;
-    if (whole) {
+    DV_UNROLL
+    for (int r = 0; r < mr - 1; r++, c += g->ldc)
         DV_UNROLL
-        for (int r = 0; r < mr; r++, c += g->ldc)
-            DV_UNROLL
-        for (int v = 0; v < nv; v++)
-            v_store(c + v * VW, acc[r][v]);
-    } else {
-        DV_UNROLL
-        for (int v = 0; v < nv; v++, c += VW) {
-            if (left <= (size_t)(v * VW))
-                break;
-            const vt t = v_tail(DV_MIN(left - (size_t)(v * VW), (size_t)VW));
-            DV_UNROLL
-            for (int r = 0; r < mr; r++)
-                v_store_t(c + (size_t)r * g->ldc, acc[r][v], t);
-        }
+    for (int v = 0; v < nv; v++)
+        v_store(c + v * VW, acc[r][v]);
+    DV_UNROLL
+    for (int v = 0; v < nv; v++) {
+        if (cut)
+            v_store_t(c + v * VW, acc[mr - 1][v], gemm_cut(left, v));
+        else
+            v_store(c + v * VW, acc[mr - 1][v]);
     }
 }
 
@@ -170,9 +169,56 @@ ROWS(14)
 #endif
 #undef ROWS
 
+typedef void rows_fn(const gemm_args *g, size_t i, size_t j, size_t end);
+
+/* The last columns, from j on, of which only the last panel is not whole, by way of a buffer. */
+static void gemm_edge(rows_fn *rows, const gemm_args *g, size_t i, size_t j, size_t mr)
+{
+    float buf[MR * NP_FOR(MR) * DV_PANEL]; /* no tile is larger */
+    const size_t n = g->n - j, wide = dv_round_up(n, DV_PANEL);
+    dv_epilogue ep = *g->ep;
+    if (ep.add) {
+        const float *add = ep.add + i * ep.ldadd + j;
+        for (size_t v = 0; v < wide; v += VW) {
+            const vt t = v_tail(n > v ? DV_MIN(n - v, (size_t)VW) : 0);
+            for (size_t r = 0; r < mr; r++)
+                v_store(buf + r * wide + v, v_load_t(add + r * ep.ldadd + v, t));
+        }
+        ep.add = buf;
+        ep.ldadd = wide;
+    }
+    ep.bias = ep.bias ? ep.bias + j : NULL;
+    ep.slope = ep.slope ? ep.slope + j : NULL;
+    gemm_args e = *g;
+    e.n = e.ldc = wide;
+    e.a += i * g->lda;
+    e.w += j / DV_PANEL * g->panel;
+    e.c = buf;
+    e.ep = &ep;
+    rows(&e, 0, 0, wide);
+    float *c = g->c + i * g->ldc + j;
+    for (size_t v = 0; v < n; v += VW) {
+        const vt t = v_tail(DV_MIN(n - v, (size_t)VW));
+        for (size_t r = 0; r < mr; r++)
+            v_store_t(c + r * g->ldc + v, v_load(buf + r * wide + v), t);
+    }
+}
+
+/* Rows of the next tile when m are left: the last two or three are made alike. */
+DV_INLINE size_t gemm_next(size_t m)
+{
+#if MR > 6 /* from the sizes that there are, to keep the library small */
+    static const uint8_t next[2 * MR] = {0,  1, 2, 2,  4,  4,  6,  7,  8,  7, 10, 7,  12, 7,
+                                         14, 8, 8, 10, 10, 12, 10, 14, 12, 8, 12, 10, 14, 10};
+    return m < 2 * MR ? next[m] : MR;
+#else
+    return m >= 2 * MR ? MR : m > MR ? (m + 1) / 2 : m;
+#endif
+}
+
 void DV_ISA(conv_f32)(const dv_conv_args *g)
 {
-    static void (*const rows[MR + 1])(const gemm_args *g, size_t i, size_t j, size_t end) = {
+    static rows_fn *const rows[MR + 1] = {
         NULL,
         gemm_rows_1,
         gemm_rows_2,
@@ -196,19 +242,23 @@ void DV_ISA(conv_f32)(const dv_conv_args *g)
         gemm_rows_14,
 #endif
     };
-    const size_t m = g->m, n = g->n, tiles = (m + MR - 1) / MR;
+    const size_t m = g->m, n = g->n;
     /* Whole numbers of the widest tile, so that only the last block has a remainder. */
     size_t fit =
         BLOCK_BYTES / sizeof(float) / DV_MAX(g->seg * g->segs, (size_t)1) / (DV_PANEL * NP_MAX);
     const size_t block = m <= MR ? n : DV_MAX(fit, (size_t)1) * DV_PANEL * NP_MAX;
+    const bool dense =
+        g->ldc == n && n >= DV_PANEL && n < 2 * DV_PANEL && (!g->ep->add || g->ep->ldadd == n);
     for (size_t j = 0; j < n; j += block) {
         const size_t end = DV_MIN(n, j + block);
-        size_t i = 0;
-        for (size_t t = 0; i < m; t++) {
-            size_t mr = t < tiles ? (m - i + tiles - t - 1) / (tiles - t) : m - i;
-            mr -= !rows[mr];
-            rows[mr](g, i, j, end);
-            i += mr;
+        for (size_t i = 0, mr; i < m; i += mr) {
+            mr = gemm_next(m - i);
+            const size_t wide = DV_PANEL * (size_t)NP_FOR(mr);
+            const size_t rest = end % DV_PANEL && !(dense && n < wide) ? (end - j) % wide : 0;
+            if (end - rest > j)
+                rows[mr](g, i, j, end - rest);
+            if (rest)
+                gemm_edge(rows[mr], g, i, end - rest, mr);
         }
     }
 }

@@ -103,15 +103,15 @@ static void dw_any(const dv_dw_args *a, size_t ch)
 #define TILE_MAX 7
 #define KW_MAX 9
 
-/* n outputs from x on: all whole vectors of channels, or (tail) those that remain. */
+/* n outputs from x on. The last vector of channels may overlap the one before. */
 DV_INLINE void dw_tile(const dv_dw_args *a, size_t x, const int n, const int kw, const int sx,
-                       const int edge, const int tail)
+                       const int edge)
 {
-    const size_t full = a->c / VW * VW, end = tail ? a->c : full, pixel = a->c * sizeof(float);
+    const size_t pixel = a->c * sizeof(float);
     const size_t left = x * (size_t)sx - a->px; /* wraps left of column 0 */
     const int cols = (n - 1) * sx + kw;
-    const vt tl = v_tail(a->c - full);
-    for (size_t ch = tail ? full : 0; ch < end; ch += VW) {
+    for (size_t from = 0; from < a->c; from += VW) {
+        const size_t ch = DV_MIN(from, a->c - VW);
         const vf bias = a->ep->bias ? v_load(a->ep->bias + ch) : v_zero();
         vf acc[TILE_MAX];
         DV_UNROLL
@@ -132,7 +132,7 @@ DV_INLINE void dw_tile(const dv_dw_args *a, size_t x, const int n, const int kw,
                 V_KEEP_INT(at);
                 if (edge && left + (size_t)j >= a->iw)
                     continue;
-                vf in = tail ? v_load_t((const float *)at, tl) : v_load((const float *)at);
+                vf in = v_load((const float *)at);
                 V_KEEP(in);
                 DV_UNROLL
                 for (int t = 0; t < kw; t++)
@@ -140,7 +140,7 @@ DV_INLINE void dw_tile(const dv_dw_args *a, size_t x, const int n, const int kw,
                         acc[(j - t) / sx] = v_fma(in, tap[t], acc[(j - t) / sx]);
             }
         }
-        window_end(a, acc, n, x, ch, tail, tl);
+        window_end(a, acc, n, x, ch, 0, v_tail(0));
     }
 }
 
@@ -158,19 +158,19 @@ DV_INLINE size_t tile_step(size_t left)
     return left >= 7 && left != 8 ? 7 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
-#define TILES(n, kw, sx, edge, tail)          \
-    switch (n) {                              \
-    case 7:                                   \
-        dw_tile(a, x, 7, kw, sx, edge, tail); \
-        break;                                \
-    case 4:                                   \
-        dw_tile(a, x, 4, kw, sx, edge, tail); \
-        break;                                \
-    case 2:                                   \
-        dw_tile(a, x, 2, kw, sx, edge, tail); \
-        break;                                \
-    default:                                  \
-        dw_tile(a, x, 1, kw, sx, edge, tail); \
+#define TILES(n, kw, sx, edge)          \
+    switch (n) {                        \
+    case 7:                             \
+        dw_tile(a, x, 7, kw, sx, edge); \
+        break;                          \
+    case 4:                             \
+        dw_tile(a, x, 4, kw, sx, edge); \
+        break;                          \
+    case 2:                             \
+        dw_tile(a, x, 2, kw, sx, edge); \
+        break;                          \
+    default:                            \
+        dw_tile(a, x, 1, kw, sx, edge); \
     }
 
 #define DW_ROW(name, kw, sx)                       \
@@ -181,12 +181,9 @@ DV_INLINE size_t tile_step(size_t left)
         for (size_t x = 0; x < a->ow; x += step) { \
             step = tile_step(a->ow - x);           \
             if (x >= lo && x + step <= hi) {       \
-                TILES(step, kw, sx, 0, 0)          \
+                TILES(step, kw, sx, 0)             \
             } else {                               \
-                TILES(step, kw, sx, 1, 0)          \
-            }                                      \
-            if (a->c % VW) {                       \
-                TILES(step, kw, sx, 1, 1)          \
+                TILES(step, kw, sx, 1)             \
             }                                      \
         }                                          \
     }
@@ -198,10 +195,8 @@ DV_INLINE size_t tile_step(size_t left)
         size_t step;                               \
         for (size_t x = 0; x < a->ow; x += step) { \
             step = tile_step(a->ow - x);           \
-            TILES(step, kw, sx, 1, 0)              \
+            TILES(step, kw, sx, 1)                 \
         }                                          \
-        if (a->c % VW)                             \
-            dw_any(a, a->c / VW * VW);             \
     }
 
 DW_ROW(dw_row_3_1, 3, 1)
@@ -218,7 +213,8 @@ void DV_ISA(dw_f32)(const dv_dw_args *a)
         void (*row)(const dv_dw_args *a);
     } special[] = {{3, 1, dw_row_3_1}, {3, 2, dw_row_3_2}, {5, 1, dw_row_5_1},
                    {5, 2, dw_row_5_2}, {7, 1, dw_row_7_1}, {9, 1, dw_row_9_1}};
-    if (a->dx == 1 && a->ow > 1)
+    /* overlapping vectors would add a residual in place twice */
+    if (a->dx == 1 && a->ow > 1 && (a->c % VW == 0 || (a->c > VW && a->ep->add != a->out)))
         for (size_t i = 0; i < DV_COUNT(special); i++)
             if (special[i].kw == a->kw && special[i].sx == a->sx) {
                 special[i].row(a);

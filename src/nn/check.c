@@ -95,6 +95,11 @@ static bool is_q(uint16_t op)
     return op >= DV_OP_QUANTIZE && op <= DV_OP_Q_SE;
 }
 
+static bool is_h(uint16_t op)
+{
+    return op >= DV_OP_TO_HALF && op <= DV_OP_H_LINEAR;
+}
+
 static dv_dtype type_of(const dv_graph *g, const int32_t *list, int n, int i)
 {
     return i < n && list[i] >= 0 ? g->tensors[list[i]].dtype : (dv_dtype)0;
@@ -124,6 +129,19 @@ static bool q_types_ok(const dv_graph *g, const dv_node *n)
     return true;
 }
 
+/* The ops on halves. */
+static bool h_types_ok(const dv_graph *g, const dv_node *n)
+{
+    dv_dtype out = g->tensors[n->out[0]].dtype, add = type_of(g, n->in, n->n_in, 4);
+    if (type_of(g, n->in, n->n_in, 0) != (n->op == DV_OP_TO_HALF ? DV_F32 : DV_F16))
+        return false;
+    if (n->op == DV_OP_H_CONV && g->tensors[n->in[1]].pack == DV_PACK_HDW && out != DV_F16)
+        return false;
+    if (n->op == DV_OP_TO_HALF || n->op == DV_OP_FROM_HALF)
+        return out == (n->op == DV_OP_TO_HALF ? DV_F16 : DV_F32);
+    return (out == DV_F16 || out == DV_F32) && (add == DV_F16 || !add);
+}
+
 static bool same_scale(const dv_gtensor *a, const dv_gtensor *b)
 {
     return a->dtype != DV_U8 || (a->scale > 0 && a->scale == b->scale && a->zero == b->zero);
@@ -134,7 +152,9 @@ static bool types_ok(const dv_graph *g, const dv_node *n)
     dv_dtype first = n->n_in && n->in[0] >= 0 ? g->tensors[n->in[0]].dtype : DV_F32;
     if (is_q(n->op))
         return q_types_ok(g, n);
-    if (first == DV_S8 || (first == DV_U8 && !moves_bytes(n->op)))
+    if (is_h(n->op))
+        return h_types_ok(g, n);
+    if (first == DV_S8 || first == DV_F16 || (first == DV_U8 && !moves_bytes(n->op)))
         return false;
     if (n->op == DV_OP_SHAPE || n->op == DV_OP_CAST)
         return true;
@@ -155,6 +175,11 @@ static bool types_ok(const dv_graph *g, const dv_node *n)
         if (g->tensors[n->out[i]].dtype != first)
             return false;
     return true;
+}
+
+static dv_dtype role_type(uint8_t role)
+{
+    return role == DV_ROLE_S8 ? DV_S8 : role == DV_ROLE_HALF ? DV_F16 : DV_F32;
 }
 
 static dmv_status check_node(const dv_graph *g, size_t at, uint8_t *state, dv_err *e)
@@ -180,7 +205,7 @@ static dmv_status check_node(const dv_graph *g, size_t at, uint8_t *state, dv_er
         if (c->data && c->pack != DV_PACK_NONE && (i > 4 || op->roles[i] == DV_ROLE_PLAIN))
             return bad(e, n, at, "reads packed weights as a plain tensor");
         if (i < 5 && op->roles[i] != DV_ROLE_PLAIN &&
-            (!c->data || c->dtype != (op->roles[i] == DV_ROLE_S8 ? DV_S8 : DV_F32)))
+            (!c->data || c->dtype != role_type(op->roles[i])))
             return bad(e, n, at, "weights are not constant");
         if (i < 5 && op->roles[i] == DV_ROLE_VEC && c->pack != DV_PACK_VEC &&
             c->pack != DV_PACK_NONE)
@@ -215,7 +240,7 @@ dmv_status dv_graph_check(const dv_graph *g, dv_err *e)
     for (size_t i = 0; i < g->n_tensors && !st; i++) {
         const dv_gtensor *t = &g->tensors[i];
         size_t bytes;
-        if (t->dtype < DV_F32 || t->dtype > DV_S8 || t->rank < 0 || t->rank > DMV_MAX_RANK ||
+        if (t->dtype < DV_F32 || t->dtype > DV_F16 || t->rank < 0 || t->rank > DMV_MAX_RANK ||
             (t->dtype == DV_U8 && t->data) || (t->dtype == DV_S8 && !t->data))
             st = dv_fail(e, DMV_ERR_FORMAT, "tensor %zu has a bad type or rank", i);
         else if (t->dtype == DV_U8 &&

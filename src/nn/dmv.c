@@ -99,7 +99,7 @@ static bool read_tensor(dv_reader *r, dv_graph *g, const uint8_t *data, size_t d
     char *name = len ? read_text(r, len, nomem) : NULL;
     uint8_t dtype = dv_rd_u8(r), pack = dv_rd_u8(r), rank = dv_rd_u8(r), constant = dv_rd_u8(r);
     int64_t dims[DMV_MAX_RANK];
-    bool ok = !r->bad && dtype >= DV_F32 && dtype <= DV_S8 && pack <= DV_PACK_QDW &&
+    bool ok = !r->bad && dtype >= DV_F32 && dtype <= DV_F16 && pack <= DV_PACK_HVEC &&
               rank <= DMV_MAX_RANK && constant <= 1;
     for (int i = 0; ok && i < rank; i++)
         dims[i] = (int64_t)dv_rd_u64(r);
@@ -358,10 +358,12 @@ static void put_at(uint8_t *p, uint64_t v)
 /* The oldest format that can say it, so that older programs read what they can run. */
 static uint8_t version_of(const dv_graph *g)
 {
-    for (size_t i = 0; i < g->n_tensors; i++)
-        if (g->tensors[i].dtype == DV_U8 || g->tensors[i].dtype == DV_S8)
-            return 2;
-    return 1;
+    uint8_t version = 1;
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        dv_dtype t = g->tensors[i].dtype;
+        version = DV_MAX(version, t == DV_F16 ? 3 : t == DV_U8 || t == DV_S8 ? 2 : 1);
+    }
+    return version;
 }
 
 dmv_status dv_dmv_encode(const dv_graph *g, const dv_meta *m, uint8_t **data, size_t *size,

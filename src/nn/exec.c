@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "nn/bands.h"
 #include "nn/plan.h"
 
 static int64_t groups_of(const dv_node *n)
@@ -42,17 +43,52 @@ dv_pack dv_pack_wanted(const dv_node *n, int i, const dv_gtensor *t)
 {
     if (i > 4 || dv_ops[n->op]->roles[i] == DV_ROLE_PLAIN)
         return DV_PACK_NONE;
-    if (dv_ops[n->op]->roles[i] == DV_ROLE_S8)
+    if (dv_ops[n->op]->roles[i] >= DV_ROLE_S8)
         return DV_PACK_NONE; /* always packed */
     if (dv_ops[n->op]->roles[i] == DV_ROLE_VEC)
         return DV_PACK_VEC;
     return is_depthwise(n, t) ? DV_PACK_DW : DV_PACK_PANEL;
 }
 
-static dmv_status pack_inputs(const dv_graph *g, dv_step *s, dv_err *e)
+/* Halves as floats, in the form that the float ops read. */
+static dmv_status widen(const dv_gtensor *t, float **out, dv_err *e)
+{
+    dv_gtensor f = *t;
+    f.dtype = DV_F32;
+    f.pack = DV_PACK_NONE;
+    dv_pack pack = t->pack == DV_PACK_HPANEL ? DV_PACK_PANEL
+                   : t->pack == DV_PACK_HDW  ? DV_PACK_DW
+                                             : DV_PACK_VEC;
+    size_t bytes, last = (size_t)t->dims[t->rank - 1];
+    if (!dv_tensor_bytes(DV_F32, DV_PACK_NONE, t->rank, t->dims, 1, &f.size) ||
+        !dv_tensor_bytes(DV_F32, pack, t->rank, t->dims, 1, &bytes))
+        return dv_fail(e, DMV_ERR_FORMAT, "weights cannot be packed");
+    float *plain = dv_malloc(f.size);
+    *out = dv_alloc_aligned(bytes);
+    if (!plain || !*out) {
+        dv_free(plain);
+        return dv_nomem(e);
+    }
+    const size_t k = f.size / sizeof(float) / last;
+    const uint16_t *h = t->data;
+    if (pack == DV_PACK_PANEL)
+        dv_unpack_panels_f16(k, last, h, plain);
+    else
+        for (size_t i = 0; i < k * last; i++)
+            plain[i] = dv_half_to_float(h[i / last * dv_round_up(last, DV_HPANEL) + i % last]);
+    f.data = plain;
+    dv_pack_const(&f, pack, 1, *out);
+    dv_free(plain);
+    return DMV_OK;
+}
+
+static dmv_status pack_inputs(const dv_graph *g, const dv_kernels *k, dv_step *s, dv_err *e)
 {
     for (int i = 1; i < s->node->n_in && i < 5; i++) {
         const dv_gtensor *t = dv_const_in(g, s->node, i);
+        dmv_status st;
+        if (t && t->dtype == DV_F16 && !k->half && (st = widen(t, &s->packed[i], e)))
+            return st;
         dv_pack p = t ? dv_pack_wanted(s->node, i, t) : DV_PACK_NONE;
         if (!t || p == DV_PACK_NONE || t->pack != DV_PACK_NONE)
             continue;
@@ -97,7 +133,7 @@ dmv_status dv_exec_open(const dv_graph *g, const dv_kernels *k, dv_pool *pool, d
     for (size_t i = 0; i < g->n_nodes; i++) {
         x->steps[i].node = &g->nodes[i];
         x->steps[i].op = dv_ops[g->nodes[i].op];
-        st = pack_inputs(g, &x->steps[i], e);
+        st = pack_inputs(g, k, &x->steps[i], e);
         if (st) {
             dv_exec_close(&x);
             return st;
@@ -119,7 +155,9 @@ static void forget_shapes(dv_exec *x)
         s->skip = false;
         s->scratch = s->shared = 0;
         s->macs = 0;
+        s->band.fn = NULL;
     }
+    dv_bands_free(x);
     if (x->v)
         memset(x->v, 0, x->g->n_tensors * sizeof *x->v);
     dv_free(x->arena);
@@ -171,6 +209,20 @@ dmv_status dv_set_ints(dv_value *v, dv_err *e)
     return DMV_OK;
 }
 
+void dv_same_band(dv_exec *x, dv_step *s, dv_range_fn fn, bool pixels)
+{
+    const dv_value *o = dv_out(x, s, 0);
+    for (int i = 0; i < s->node->n_in; i++) {
+        const dv_value *v = dv_in(x, s, i);
+        if (v && !x->g->tensors[s->node->in[i]].data &&
+            (v->rank != 4 || o->rank != 4 || memcmp(v->dims, o->dims, 3 * sizeof *v->dims) ||
+             (!pixels && v->dims[3] != o->dims[3])))
+            return;
+    }
+    if (o->rank == 4)
+        s->band = (dv_band){fn, (size_t)(o->dims[2] * (pixels ? 1 : o->dims[3])), 1, 0, 1};
+}
+
 void dv_make_view(dv_exec *x, dv_step *s)
 {
     dv_value *o = dv_out(x, s, 0);
@@ -185,6 +237,11 @@ int dv_axis(int64_t axis, int rank)
     return axis < 0 || axis >= rank ? -1 : (int)axis;
 }
 
+static dv_dtype type_here(const dv_exec *x, const dv_gtensor *t)
+{
+    return t->dtype == DV_F16 && !x->k->half ? DV_F32 : t->dtype;
+}
+
 static dmv_status shape_steps(dv_exec *x, const int64_t *const *dims, dv_err *e)
 {
     const dv_graph *g = x->g;
@@ -192,7 +249,7 @@ static dmv_status shape_steps(dv_exec *x, const int64_t *const *dims, dv_err *e)
     for (size_t i = 0; i < g->n_tensors; i++) {
         dv_value *v = &x->v[i];
         const dv_gtensor *t = &g->tensors[i];
-        v->dtype = t->dtype;
+        v->dtype = type_here(x, t);
         v->scale = t->scale;
         v->zero = t->zero;
         v->root = (int32_t)i;
@@ -203,8 +260,10 @@ static dmv_status shape_steps(dv_exec *x, const int64_t *const *dims, dv_err *e)
             return st;
         if (t->dtype == DV_F32)
             v->f = (float *)(uintptr_t)t->data; /* read only: no op writes to a constant */
-        else if (t->dtype != DV_I64)
+        else if (t->dtype == DV_U8 || t->dtype == DV_S8)
             v->q = (uint8_t *)(uintptr_t)t->data;
+        else if (t->dtype == DV_F16)
+            v->h = (uint16_t *)(uintptr_t)t->data;
         else
             v->i = (int64_t *)(uintptr_t)t->data;
     }
@@ -229,7 +288,7 @@ static dmv_status shape_steps(dv_exec *x, const int64_t *const *dims, dv_err *e)
                 ints_known = false;
         }
         for (int j = 0; j < s->node->n_out; j++)
-            dv_out(x, s, j)->dtype = g->tensors[s->node->out[j]].dtype;
+            dv_out(x, s, j)->dtype = type_here(x, &g->tensors[s->node->out[j]]);
         char label[128];
         dmv_status st =
             ints_known ? s->op->shape(x, s, e)
@@ -260,8 +319,7 @@ dmv_status dv_exec_shape(dv_exec *x, const int64_t *const *dims, dv_err *e)
         forget_shapes(x);
         return st;
     }
-    st = dv_plan(x, e);
-    if (st) {
+    if ((st = dv_bands_find(x, e)) || (st = dv_plan(x, e)) || (st = dv_bands_ready(x, e))) {
         forget_shapes(x);
         return st;
     }
@@ -294,6 +352,8 @@ dmv_status dv_exec_shape(dv_exec *x, const int64_t *const *dims, dv_err *e)
         uint8_t *at = x->arena + r->offset;
         if (v->dtype == DV_F32)
             v->f = x->g->tensors[r - x->v].data ? r->f : (float *)(void *)at;
+        else if (v->dtype == DV_F16)
+            v->h = x->g->tensors[r - x->v].data ? r->h : (uint16_t *)(void *)at;
         else
             v->q = x->g->tensors[r - x->v].data ? r->q : at;
     }
@@ -308,6 +368,14 @@ void dv_exec_run(dv_exec *x)
         const dv_step *s = &x->steps[i];
         if (s->skip || s == x->bypass[0] || s == x->bypass[1])
             continue;
+        const struct dv_group *g = dv_bands_at(x, i);
+        if (g) {
+            int32_t first, last;
+            dv_bands_span(g, &first, &last);
+            dv_bands_run(x, g);
+            i = (size_t)last;
+            continue;
+        }
         uint64_t t = x->step_ns ? dv_now_ns() : 0;
         s->op->run(x, s);
         if (x->step_ns)

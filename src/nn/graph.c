@@ -232,7 +232,7 @@ bool dv_count(int rank, const int64_t *dims, size_t *count)
 
 size_t dv_dtype_size(dv_dtype t)
 {
-    return t == DV_I64 ? 8 : t == DV_F32 ? 4 : 1;
+    return t == DV_I64 ? 8 : t == DV_F32 ? 4 : t == DV_F16 ? 2 : 1;
 }
 
 /* Bytes of 8-bit weights as the kernels read them. */
@@ -258,10 +258,18 @@ bool dv_tensor_bytes(dv_dtype t, dv_pack pack, int rank, const int64_t *dims, in
                      size_t *bytes)
 {
     size_t n, k = 1;
-    if (rank < 0 || rank > DMV_MAX_RANK || t < DV_F32 || t > DV_S8 || !dv_count(rank, dims, &n))
+    if (rank < 0 || rank > DMV_MAX_RANK || t < DV_F32 || t > DV_F16 || !dv_count(rank, dims, &n))
         return false;
     if (pack == DV_PACK_QPANEL || pack == DV_PACK_QDW)
         return t == DV_S8 && packed_s8_bytes(pack, rank, dims, bytes);
+    if (t == DV_F16 && pack >= DV_PACK_HPANEL && rank >= 1 && n > 0) {
+        size_t last = (size_t)dims[rank - 1];
+        bool ok = pack == DV_PACK_HPANEL ? (rank == 2 || rank == 4) && n / last % 2 == 0
+                  : pack == DV_PACK_HDW  ? rank == 4 && dims[2] == 1
+                                         : pack == DV_PACK_HVEC && rank == 1;
+        return ok && last <= SIZE_MAX - 31 && dv_mul(n / last, dv_round_up(last, 32), &n) &&
+               dv_mul(n, sizeof(uint16_t), bytes);
+    }
     if (pack != DV_PACK_NONE) {
         if (t != DV_F32 || rank < 1 || n == 0)
             return false;

@@ -13,13 +13,16 @@
  *
  * 8 bits. A DV_U8 tensor stands for (q - zero) * scale. Only the Q ops compute with it; ops that
  * move data take it as it is (same scale and zero on both sides). DV_S8 is for weights.
+ *
+ * Half precision. DV_F16 tensors live between the H ops; a processor without such arithmetic runs
+ * them as floats.
  */
 #ifndef DV_GRAPH_H
 #define DV_GRAPH_H
 
 #include "base/base.h"
 
-typedef enum dv_dtype { DV_F32 = 1, DV_I64 = 2, DV_U8 = 3, DV_S8 = 4 } dv_dtype;
+typedef enum dv_dtype { DV_F32 = 1, DV_I64 = 2, DV_U8 = 3, DV_S8 = 4, DV_F16 = 5 } dv_dtype;
 
 /* How the constant bytes of a tensor are arranged. dims always give the logical shape. */
 typedef enum dv_pack {
@@ -30,7 +33,10 @@ typedef enum dv_pack {
     DV_PACK_VEC = 3,    /* [C]: round_up(C, 16) floats, zero padded (bias, slope) */
     DV_PACK_QPANEL = 4, /* DV_S8 [K, N] or Conv [KH, KW, IC, OC]: panels of conv_u8, a segment is
                            the K rows or a row of the window */
-    DV_PACK_QDW = 5     /* DV_S8 depthwise [KH, KW, 1, C]: as dw_u8 reads it */
+    DV_PACK_QDW = 5,    /* DV_S8 depthwise [KH, KW, 1, C]: as dw_u8 reads it */
+    DV_PACK_HPANEL = 6, /* DV_F16 [K, N] or Conv [KH, KW, IC, OC], K even: panels of conv_f16 */
+    DV_PACK_HDW = 7,    /* DV_F16 depthwise [KH, KW, 1, C]: [KH KW][round_up(C, 32)], zero padded */
+    DV_PACK_HVEC = 8    /* DV_F16 [C]: round_up(C, 32), zero padded */
 } dv_pack;
 
 typedef struct dv_gtensor {

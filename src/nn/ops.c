@@ -42,4 +42,8 @@ const dv_op *const dv_ops[DV_OP_COUNT] = {
     [DV_OP_Q_BINARY] = &dv_op_q_binary,
     [DV_OP_Q_ACT] = &dv_op_q_act,
     [DV_OP_Q_SE] = &dv_op_q_se,
+    [DV_OP_TO_HALF] = &dv_op_to_half,
+    [DV_OP_FROM_HALF] = &dv_op_from_half,
+    [DV_OP_H_CONV] = &dv_op_h_conv,
+    [DV_OP_H_LINEAR] = &dv_op_h_linear,
 };

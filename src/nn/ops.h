@@ -11,7 +11,8 @@ extern const dv_op dv_op_conv, dv_op_conv_transpose, dv_op_linear, dv_op_matmul,
     dv_op_slice, dv_op_gather, dv_op_transpose, dv_op_reshape, dv_op_flatten, dv_op_squeeze,
     dv_op_unsqueeze, dv_op_expand, dv_op_pad, dv_op_cast, dv_op_shape, dv_op_identity,
     dv_op_channel_shuffle, dv_op_depth_to_space, dv_op_space_to_depth, dv_op_quantize,
-    dv_op_dequantize, dv_op_q_conv, dv_op_q_linear, dv_op_q_binary, dv_op_q_act, dv_op_q_se;
+    dv_op_dequantize, dv_op_q_conv, dv_op_q_linear, dv_op_q_binary, dv_op_q_act, dv_op_q_se,
+    dv_op_to_half, dv_op_from_half, dv_op_h_conv, dv_op_h_linear;
 
 /* SqueezeExcite of floats and bytes: the gates (C floats) from the means of the channels. */
 void dv_se_gate(dv_exec *x, const dv_step *s, const float *mean, float *gate, float *mid);

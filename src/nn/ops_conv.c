@@ -123,6 +123,8 @@ static dmv_status conv_check(const dv_graph *g, const dv_node *n, dv_err *e)
     return dv_check_act(n, 3, e);
 }
 
+static dv_range pointwise_range, depthwise_range, by_rows_range, general_range;
+
 static dmv_status conv_shape(dv_exec *x, dv_step *s, dv_err *e)
 {
     const dv_value *in = dv_in(x, s, 0), *add = dv_in(x, s, 4);
@@ -185,6 +187,11 @@ static dmv_status conv_shape(dv_exec *x, dv_step *s, dv_err *e)
     }
     if (c->depthwise)
         s->scratch = (size_t)c->w.kh * sizeof(float *);
+    s->band = dv_window_band(&c->w, c->depthwise ? depthwise_range : by_rows_range, 1);
+    if (!c->depthwise && !c->by_rows) {
+        s->band.fn = c->pointwise ? pointwise_range : general_range;
+        s->band.unit = (size_t)c->ow;
+    }
     return DMV_OK;
 }
 

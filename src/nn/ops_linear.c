@@ -28,6 +28,8 @@ static dmv_status linear_check(const dv_graph *g, const dv_node *n, dv_err *e)
     return dv_check_act(n, 3, e);
 }
 
+static dv_range linear_range;
+
 static dmv_status linear_shape(dv_exec *x, dv_step *s, dv_err *e)
 {
     const dv_value *in = dv_in(x, s, 0), *add = dv_in(x, s, 4);
@@ -45,6 +47,7 @@ static dmv_status linear_shape(dv_exec *x, dv_step *s, dv_err *e)
     if (add && (add->rank != o->rank || memcmp(add->dims, dims, (size_t)o->rank * sizeof *dims)))
         return dv_fail(e, DMV_ERR_FORMAT, "the added tensor has another shape");
     s->macs = (int64_t)o->count * w->dims[0];
+    dv_same_band(x, s, linear_range, true);
     return DMV_OK;
 }
 

@@ -99,6 +99,8 @@ static dmv_status ln_check(const dv_graph *g, const dv_node *n, dv_err *e)
     return DMV_OK;
 }
 
+static dv_range ln_range;
+
 static dmv_status ln_shape(dv_exec *x, dv_step *s, dv_err *e)
 {
     const dv_value *in = dv_in(x, s, 0);
@@ -109,7 +111,10 @@ static dmv_status ln_shape(dv_exec *x, dv_step *s, dv_err *e)
         if (v && (v->dtype != DV_F32 || v->count != (size_t)in->dims[in->rank - 1]))
             return dv_fail(e, DMV_ERR_FORMAT, "gamma or beta has the wrong length");
     }
-    return dv_set_dims(dv_out(x, s, 0), in->rank, in->dims, e);
+    dmv_status st = dv_set_dims(dv_out(x, s, 0), in->rank, in->dims, e);
+    if (!st)
+        dv_same_band(x, s, ln_range, true);
+    return st;
 }
 
 static void ln_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)

@@ -270,6 +270,8 @@ static dmv_status qconv_ready(dv_exec *x, dv_step *s, qconv_state *c, dv_err *e)
     return DMV_OK;
 }
 
+static dv_range q_rows_range, q_depthwise_range, q_window_range;
+
 static dmv_status qconv_shape(dv_exec *x, dv_step *s, dv_err *e)
 {
     const dv_value *in = dv_in(x, s, 0);
@@ -307,6 +309,12 @@ static dmv_status qconv_shape(dv_exec *x, dv_step *s, dv_err *e)
             return dv_fail(e, DMV_ERR_LIMIT, "too large");
         s->scratch = c->kept + 4;
     }
+    if (in->scale > 0 && dims[0] == 1) /* not one that is found while the net runs */
+        s->band = dv_window_band(&c->w,
+                                 c->pointwise   ? q_rows_range
+                                 : c->depthwise ? q_depthwise_range
+                                                : q_window_range,
+                                 c->pointwise ? (size_t)c->ow : 1);
     return qconv_ready(x, s, c, e);
 }
 
@@ -512,12 +520,17 @@ static dmv_status clip_check(const dv_graph *g, const dv_node *n, dv_err *e)
     return DMV_OK;
 }
 
+static dv_range qbinary_range, qact_range;
+
 static dmv_status qbinary_shape(dv_exec *x, dv_step *s, dv_err *e)
 {
     const dv_value *a = dv_in(x, s, 0), *b = dv_in(x, s, 1);
     if (!same_dims(a, b))
         return dv_fail(e, DMV_ERR_FORMAT, "the two inputs have different shapes");
-    return dv_set_dims(dv_out(x, s, 0), a->rank, a->dims, e);
+    dmv_status st = dv_set_dims(dv_out(x, s, 0), a->rank, a->dims, e);
+    if (!st)
+        dv_same_band(x, s, qbinary_range, false);
+    return st;
 }
 
 static void qbinary_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
@@ -563,7 +576,10 @@ static dmv_status qact_shape(dv_exec *x, dv_step *s, dv_err *e)
     s->state = table;
     make_table(x, s->node, (int)dv_node_int(s->node, DV_A_ACT, DV_ACT_NONE), in->scale, in->zero,
                dv_out(x, s, 0), table);
-    return like_input(x, s, e);
+    dmv_status st = like_input(x, s, e);
+    if (!st)
+        dv_same_band(x, s, qact_range, false);
+    return st;
 }
 
 static void qact_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)

@@ -114,6 +114,8 @@ dmv_status dv_quant_prepare(const dv_graph *from, bool pairs, dv_graph *to, dv_e
         const dv_node *n = &from->nodes[i];
         if (n->op >= (pairs ? DV_OP_Q_CONV : DV_OP_QUANTIZE) && n->op <= DV_OP_Q_SE)
             st = dv_fail(e, DMV_ERR_ARGUMENT, "the net is 8-bit already");
+        if (n->op >= DV_OP_TO_HALF && n->op <= DV_OP_H_LINEAR)
+            st = dv_fail(e, DMV_ERR_ARGUMENT, "the net is in half precision; give the float net");
         for (int j = 0; j < n->n_in; j++)
             if (n->op == DV_OP_CONV && j == 1 && n->in[j] >= 0)
                 groups[n->in[j]] = dv_node_int(n, DV_A_GROUP, 1);

@@ -12,8 +12,10 @@ static dmv_status open_exec(dv_quant *q, const dv_graph *g, dv_exec **x, dv_err 
     for (size_t i = 0; i < g->n_inputs; i++)
         dims[i] = q->dims[i];
     dmv_status st = dv_exec_open(g, q->k, q->pool, x, e);
-    if (!st)
+    if (!st) {
+        (*x)->whole = true;
         st = dv_exec_shape(*x, dims, e);
+    }
     if (st)
         dv_exec_close(x);
     return st;

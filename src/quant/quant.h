@@ -59,6 +59,9 @@ dmv_status dv_quant_equalise(dv_quant *q, size_t *pairs, dv_err *e);
 bool dv_quant_can(const dv_quant *q, size_t node);
 /* out is initialised here; packed, ready for dv_dmv_write. */
 dmv_status dv_quant_build(dv_quant *q, const dv_quant_options *o, dv_graph *out, dv_err *e);
+/* The same net in half precision, without samples; *layers of it compute in halves. As for
+ * dv_quant_build, out must not outlive q. */
+dmv_status dv_quant_half(dv_quant *q, dv_graph *out, size_t *layers, dv_err *e);
 /* A QDQ net as dv_import_onnx gives it, with pairs of Quantize and Dequantize: each layer, sum or
  * activation between pairs becomes its 8-bit op, with the scales of the file; what has no 8-bit
  * form stays float between its Dequantize and Quantize. The result rounds where the file does. */

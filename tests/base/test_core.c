@@ -432,7 +432,9 @@ static void test_cpu_parse(void **state)
                 {"avxvnni", DV_CPU_AVX2 | DV_CPU_AVXVNNI},
                 {"neon", DV_CPU_NEON},
                 {"dotprod", DV_CPU_NEON | DV_CPU_DOTPROD},
-                {"auto", 0x3F}};
+                {"avx512fp16", DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_VNNI | DV_CPU_AVX512FP16},
+                {"neonfp16", DV_CPU_NEON | DV_CPU_DOTPROD | DV_CPU_NEONFP16},
+                {"auto", 0xFF}};
     static const char *const bad[] = {"", "C", "avx", "avx2 ", "avx5120", "none", "AVX2", "auto,c"};
     for (size_t i = 0; i < DV_COUNT(good); i++) {
         unsigned mask = ~0u;
@@ -460,8 +462,8 @@ static void test_cpu_names(void **state)
     dv_cpu_names(DV_CPU_NEON | DV_CPU_DOTPROD, out, sizeof out);
     assert_string_equal(out, "neon dotprod");
     dv_cpu_names(~0u, out, sizeof out);
-    assert_string_equal(out, "avx2 avxvnni avx512 vnni neon dotprod");
-    for (size_t size = 1; size < 40; size++) { /* too small: cut, never beyond */
+    assert_string_equal(out, "avx2 avxvnni avx512 vnni avx512fp16 neon dotprod neonfp16");
+    for (size_t size = 1; size < 62; size++) { /* too small: cut, never beyond */
         char *exact = dv_malloc(size);
         dv_cpu_names(~0u, exact, size);
         assert_true(strlen(exact) < size);

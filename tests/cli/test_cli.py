@@ -27,14 +27,14 @@ MODELS = os.path.join(TMP, 'models')
 PHOTOS = []
 
 
-def run(*args, env=None, stdout=subprocess.PIPE, data=None):
+def run(*args, env=None, stdout=subprocess.PIPE, data=None, program=PROGRAM):
     e = dict(os.environ, DOMOVOI_MODELS=MODELS, HOME=TMP, LC_ALL='C')
     # Under AddressSanitizer: fontconfig, which cairo draws text with, never frees its cache.
     e.setdefault('LSAN_OPTIONS', f'suppressions={TMP}/leaks.txt:print_suppressions=0')
     for key in ('DOMOVOI_GALLERY', 'XDG_DATA_HOME'):
         e.pop(key, None)
     e.update(env or {})
-    p = subprocess.run([PROGRAM, *args], stdout=stdout, stderr=subprocess.PIPE, env=e, input=data,
+    p = subprocess.run([program, *args], stdout=stdout, stderr=subprocess.PIPE, env=e, input=data,
                        cwd=TMP)
     p.err = p.stderr.decode('utf-8', 'replace')
     p.out = (p.stdout or b'').decode('utf-8') if stdout == subprocess.PIPE else ''
@@ -76,7 +76,8 @@ class Forms(Case):
              'bench', 'doctor', 'eval']
     SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
                         'restore', 'verify'],
-            'model': ['export', 'import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify']}
+            'model': ['export', 'import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify'],
+            'bench': ['model', 'search', 'pipeline']}
 
     def test_help(self):
         p = self.code(0, run('--help'))
@@ -95,6 +96,9 @@ class Forms(Case):
                 self.assertIn('examples:\n  domovoi ' + verb, s.out)
             if verb not in self.SUBS:
                 self.assertIn('examples:\n  domovoi ' + verb, h.out)
+        h = run('bench', '--help').out
+        for example in ('--model', 'search', 'pipeline'):
+            self.assertIn('\n  domovoi bench ' + example, h.partition('examples:')[2])
         self.assertRegex(self.code(0, run('--version')).out, r'^domovoi \d+\.\d+\.\d+\n$')
 
     def test_wrong_words(self):
@@ -114,6 +118,10 @@ class Forms(Case):
         self.error('no output', 'align', 'x.jpg')
         self.error('--images', 'eval', 'verify')
         self.code(2, run('gallery'))
+        self.error('did you mean `domovoi bench search`', 'bench', 'serach', '--size', '10')
+        p = self.error('unknown', 'bench', 'frobnicate')
+        self.assertIn('`domovoi bench --help`', p.err)
+        self.error('before the options', 'bench', '--runs', '3', 'search')
 
     def test_full_disk_and_closed_pipe(self):
         if os.path.exists('/dev/full'):
@@ -130,7 +138,10 @@ class Forms(Case):
     def test_missing_files(self):
         self.error('nowhere.jpg', 'detect', 'nowhere.jpg')
         self.error('nowhere.dmv', 'model', 'info', 'nowhere.dmv')
-        self.error('nowhere.dmv', 'bench', '--model', 'nowhere.dmv')
+        for form in ([], ['model']):
+            self.error('nowhere.dmv', 'bench', *form, '--model', 'nowhere.dmv')
+            self.error('nowhere.dmv', 'bench', *form, 'nowhere.dmv')
+        self.error('nowhere.jpg', 'bench', 'pipeline', 'nowhere.jpg')
         self.error('nowhere.onnx', 'model', 'import', 'nowhere.onnx', '-o', 'n.dmv')
         self.error('nowhere.txt', 'eval', 'verify', '--images', '.', '--pairs', 'nowhere.txt')
         if not without_galleries():
@@ -145,6 +156,7 @@ class Forms(Case):
                              ('bench', '--model')):
             p = self.error(option, verb, *([] if verb == 'bench' else ['p.ppm']))
             self.assertIn('./run build', p.err)
+        self.assertIn('./run build', self.error('--detector', 'bench', 'pipeline', 'p.ppm').err)
 
     def test_bad_nets(self):
         for name, data in (('zero', b''), ('text', b'hello\n' * 50), ('noise', os.urandom(5000))):
@@ -156,6 +168,62 @@ class Forms(Case):
         self.code(2, run('model', 'import', os.path.join(TMP, 'noise.onnx'), '-o', old))
         with open(old, 'rb') as f:
             self.assertEqual(f.read(), b'what was here')
+
+    def check_times(self, t):
+        self.assertTrue(0 < t['min_ms'] <= t['median_ms'] <= t['p95_ms'], t)
+        self.assertTrue(t['min_ms'] <= t['mean_ms'], t)
+
+    def test_bench_search(self):
+        args = ['bench', 'search', '--size', '3000', '--dim', '100', '--top', '7', '--runs', '9']
+        (d,) = lines(self.code(0, run(*args, '--probes', '11', '--json', '-t', '2')))
+        self.assertEqual([d[k] for k in ('size', 'dim', 'top', 'probes', 'threads')],
+                         [3000, 100, 7, 11, 2])
+        self.assertEqual([f['form'] for f in d['forms']], ['float', 'int8', 'fp16'])
+        self.assertEqual([f['agreement'] for f in d['forms']], [None, 1, 1])
+        self.assertIs(d['same_answers'], True)
+        self.assertGreater(d['checked_probes'], 20)
+        # Bytes of a vector as each form reads it; 11 probes are two readings.
+        for f, least, most in zip(d['forms'], (400, 104, 200), (512, 140, 300)):
+            self.check_times(f)
+            self.assertEqual(f['runs'], 9)
+            self.assertAlmostEqual(f['probes_per_s'] * f['median_ms'] / 11e3, 1, places=3)
+            read = f['gb_per_s'] * f['median_ms'] * 1e6 / 2 / 3000
+            self.assertTrue(least <= read <= most, (f, read))
+        held = [f['memory_bytes'] for f in d['forms']]
+        self.assertTrue(3000 * 400 < held[0] < held[1] < held[2] < 2 * held[0], held)
+        if os.path.exists('/proc/self/status'):
+            self.assertGreater(d['peak_memory_bytes'], held[2])
+        # Text: a heading, a row a form, and the same JSON.
+        p = self.code(0, run(*args, '--cpu', 'c'))
+        rows = p.out.splitlines()
+        self.assertIn('3000 made-up vectors of 100', rows[0])
+        self.assertEqual([r.split()[0] for r in rows[1:5]], ['form', 'float', 'int8', 'fp16'])
+        self.assertTrue(rows[3].endswith('the same as float') and len(rows) == 6, p.out)
+        d = json.loads(rows[5])
+        self.assertEqual((d['cpu'], d['threads'], d['probes'], d['same_answers']),
+                         ('c', 1, 1, True))
+        # One form; fewer vectors than matches.
+        for form, same in (('float', None), ('int8', True), ('fp16', True)):
+            (d,) = lines(self.code(0, run('bench', 'search', '--size', '3', '--form', form,
+                                          '--runs', '2', '-q')))
+            self.assertEqual([f['form'] for f in d['forms']], [form])
+            self.assertIs(d['same_answers'], same)
+
+    def test_bench_bad_input(self):
+        for option, value in (('--size', '0'), ('--size', '2000000000'), ('--dim', '1'),
+                              ('--top', '0'), ('--top', '5000'), ('--probes', '0'),
+                              ('--form', 'int4'), ('--runs', '2000000')):
+            self.assertEqual(self.error(option, 'bench', 'search', option, value).out, '')
+        self.error('not a whole number', 'bench', 'search', '--size', 'many')
+        self.error('one argument too many', 'bench', 'search', 'embed.dmv')
+        self.error('smaller --size', 'bench', 'search', '--size', '100000000', '--dim', '65536')
+        self.error('--runs', 'bench', 'pipeline', '--runs', '2000000', 'x.jpg')
+        self.error('--max-side', 'bench', 'pipeline', '--max-side', '7', 'x.jpg')
+        alone = os.path.join(TMP, 'alone')
+        os.makedirs(alone)
+        shutil.copy(PROGRAM, alone)
+        self.error('name a picture', 'bench', 'pipeline',
+                   program=os.path.join(alone, os.path.basename(PROGRAM)))
 
     def test_doctor(self):
         p = run('doctor', '--json')
@@ -468,6 +536,81 @@ class Faces(Case):
                              '--cpu', 'c', '--json', '-t', '2'))
         (d,) = lines(p)
         self.assertEqual((d['threads'], d['cpu']), (2, 'c'))
+
+        # The word changes nothing, and a net may stand alone.
+        net = os.path.join(MODELS, 'embed.dmv')
+        forms = [lines(self.code(0, run('bench', *args, '--runs', '2', '--json')))[0]
+                 for args in (['--model', net], ['model', '--model', net], ['model', net], [net])]
+        for d in forms:
+            self.assertEqual(list(d), list(forms[0]))
+            self.assertEqual((d['model'], d['id'], d['runs']), (net, forms[0]['id'], 2))
+
+    STAGES = ['decode', 'detect', 'landmarks', 'quality', 'align', 'embed', 'search']
+
+    def pipeline(self, *args, code=0):
+        (d,) = lines(self.code(code, run('bench', 'pipeline', '--json', *args)))
+        self.assertEqual(list(d['stages']), self.STAGES)
+        for t in [t for t in d['stages'].values() if t] + [d['total']]:
+            self.assertTrue(0 < t['min_ms'] <= t['median_ms'] <= t['p95_ms'], d)
+        return d
+
+    def test_bench_pipeline(self):
+        n = len(lines(run('detect', self.photo, '-j'))[0]['faces'])
+        d = self.pipeline(self.photo, '--runs', '4')
+        (p,) = d['pictures']
+        self.assertEqual((p['image'], p['faces'], d['runs'], d['threads']), (self.photo, n, 4, 1))
+        self.assertEqual((d['gallery'], d['vectors']), (None, 10000))
+        for name, t in d['stages'].items():
+            if t:
+                self.assertEqual(t['per'], 'picture' if name in ('decode', 'detect') else 'face')
+        # The mean of a total is the sum of the means of its stages.
+        whole = sum(t['mean_ms'] * (n if t['per'] == 'face' else 1)
+                    for t in d['stages'].values() if t)
+        self.assertAlmostEqual(d['total']['mean_ms'] / whole, 1, places=3)
+        self.assertEqual(p['median_ms'], d['total']['median_ms'])
+        if os.path.exists('/proc/self/status'):
+            self.assertGreater(d['peak_memory_bytes'], 10000 * 4 * d['dim'])
+        p = self.code(0, run('bench', 'pipeline', self.photo, PHOTOS[1], '--runs', '2'))
+        rows = p.out.splitlines()
+        self.assertTrue(rows[0].startswith('2 pictures, '), p.out)
+        self.assertEqual([r.split()[0] for r in rows[1:10]], ['stage', *self.STAGES, 'total'])
+        self.assertEqual([x['image'] for x in json.loads(rows[-1])['pictures']],
+                         [self.photo, PHOTOS[1]])
+
+    def test_bench_pipeline_bad_pictures(self):
+        text, black = put('text.jpg', b'no picture\n'), put('black.ppm', b'P6 64 48 255 ' +
+                                                            bytes(64 * 48 * 3))
+        d = self.pipeline(text, self.photo, '--runs', '1', code=2)
+        self.assertEqual([p['image'] for p in d['pictures']], [self.photo])
+        self.assertEqual(self.error('text.jpg', 'bench', 'pipeline', text).out, '')
+        d = self.pipeline(black, '--runs', '3')
+        self.assertIn('no face', run('bench', 'pipeline', black, '--runs', '1').err)
+        self.assertEqual([k for k, t in d['stages'].items() if t], ['decode', 'detect'])
+        self.assertEqual(d['pictures'][0]['faces'], 0)
+
+    @unittest.skipIf(PART == 'faces' and without_galleries(), 'built without galleries')
+    def test_bench_pipeline_gallery(self):
+        """The stages find what `identify` finds, with points from the detector and without."""
+        net = os.path.join(MODELS, 'landmarks.dmv')
+        for extra in [[], ['--mirror', '--scales', '2']] + \
+                ([['--landmarks', net]] if os.path.exists(net) else []):
+            db = ['--gallery', f'bench{len(extra)}.db', *extra]
+            for i in range(2):
+                self.code(0, run('enrol', *db, '--largest', '--name', 'AB'[i], PHOTOS[i]))
+            (want,) = lines(self.code(0, run('identify', *db, '--threshold=-1', '-j', PHOTOS[1])))
+            d = self.pipeline(*db, PHOTOS[1], '--runs', '1')
+            self.assertEqual((d['gallery'], d['vectors']), (db[1], 2))
+            if '--landmarks' in extra:
+                self.assertEqual(d['stages']['landmarks']['per'], 'face')
+            near = d['pictures'][0]['nearest']
+            self.assertEqual([x['name'] for x in near],
+                             [f['subjects'][0]['name'] for f in want['faces']])
+            for x, f in zip(near, want['faces']):
+                self.assertAlmostEqual(x['score'], f['subjects'][0]['score'], places=4)
+            self.assertGreater(max(x['score'] for x in near), 0.999)
+        self.error('nowhere.db', 'bench', 'pipeline', self.photo, '--gallery', 'nowhere.db')
+        self.code(0, run('gallery', 'remove', 'A', 'B', '--gallery', 'bench0.db'))
+        self.error('nobody', 'bench', 'pipeline', self.photo, '--gallery', 'bench0.db')
 
     def test_eval(self):
         # Ten folds of two: a crop with itself under another name, and with another person's.

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "bench.h"
 
 static void json_is(const char *text, const char *want)
 {
@@ -180,13 +180,57 @@ static void test_peak(void **state)
     assert_true(c >= 12000 && best >= c);
 }
 
+static void test_bench_figures(void **state)
+{
+    (void)state;
+    double v[] = {4, 1, 3, 2};
+    bench_sort(v, 4);
+    assert_true(v[0] == 1 && v[1] == 2 && v[2] == 3 && v[3] == 4);
+    assert_true(bench_quantile(v, 4, 0) == 1 && bench_quantile(v, 4, 1) == 4);
+    assert_true(bench_quantile(v, 4, 0.5) == 2.5 && bench_quantile(v, 1, 0.95) == 1);
+    assert_true(fabs(bench_quantile(v, 4, 0.95) - 3.85) < 1e-12);
+    assert_true(bench_mean(v, 4) == 2.5);
+    assert_int_equal(bench_auto_runs(10, 15, 500), 200);
+    assert_int_equal(bench_auto_runs(1000, 15, 500), 15);
+    assert_int_equal(bench_auto_runs(0, 15, 500), 500);
+    assert_true(bench_is_net("a.dmv") && bench_is_net("models/a") && !bench_is_net("serach"));
+    assert_true(bench_fits(1, "x"));
+}
+
+/* The made-up crowd: unit vectors of any direction, no two near each other. */
+static void test_bench_vectors(void **state)
+{
+    (void)state;
+    enum { N = 200, DIM = 64 };
+    static float v[N][DIM];
+    double sum[DIM] = {0}, most = 0;
+    float again[DIM];
+    for (size_t i = 0; i < N; i++) {
+        bench_vector(i, DIM, v[i]);
+        double length = 0;
+        for (size_t d = 0; d < DIM; d++) {
+            length += (double)v[i][d] * v[i][d];
+            sum[d] += v[i][d];
+        }
+        assert_true(fabs(length - 1) < 1e-6);
+        for (size_t k = 0; k < i; k++)
+            most = fmax(most, dmv_similarity(v[i], v[k], DIM));
+    }
+    assert_true(most > 0.3 && most < 0.75); /* 20,000 pairs of deviation 1/8 */
+    for (size_t d = 0; d < DIM; d++)
+        assert_true(fabs(sum[d] / N) < 5 * 0.125 / sqrt(N));
+    bench_vector(7, DIM, again);
+    assert_memory_equal(again, v[7], sizeof again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_strings), cmocka_unit_test(test_structure),
-        cmocka_unit_test(test_nearest), cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_parse),   cmocka_unit_test(test_best),
-        cmocka_unit_test(test_peak),
+        cmocka_unit_test(test_strings),       cmocka_unit_test(test_structure),
+        cmocka_unit_test(test_nearest),       cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_parse),         cmocka_unit_test(test_best),
+        cmocka_unit_test(test_peak),          cmocka_unit_test(test_bench_figures),
+        cmocka_unit_test(test_bench_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -364,6 +364,8 @@ int main(int argc, char **argv)
     add_table(DV_CPU_AVX2 | DV_CPU_AVXVNNI, "avxvnni");
     add_table(DV_CPU_AVX2 | DV_CPU_AVX512, "avx512");
     add_table(DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_VNNI, "vnni");
+    add_table(DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_VNNI | DV_CPU_AVX512FP16, "avx512fp16");
+    add_table(DV_CPU_NEON | DV_CPU_DOTPROD | DV_CPU_NEONFP16, "neonfp16");
 
     static ck s; /* the signal handler looks at it */
     s.random = seed;

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "nn/bands.h"
 #include "quant/quant.h"
 
 static uint32_t seed;
@@ -245,15 +246,13 @@ static void test_ways(void **state)
     dv_graph_free(&g);
 }
 
-static void run(const dv_graph *g, unsigned cpu, int threads, float *out, size_t *n)
+static void run_with(const dv_kernels *k, const dv_graph *g, int threads, float *out, size_t *n)
 {
-    dv_kernels k;
-    dv_kernels_init(&k, cpu);
     dv_pool *pool = NULL;
     dv_exec *x = NULL;
     dv_err e = {0};
     assert_int_equal(dv_pool_open(threads, &pool, &e), DMV_OK);
-    if (dv_exec_open(g, &k, pool, &x, &e) || dv_exec_shape(x, dims, &e))
+    if (dv_exec_open(g, k, pool, &x, &e) || dv_exec_shape(x, dims, &e))
         fail_msg("%s", e.msg);
     seed = 5;
     for (size_t i = 0; i < IN_COUNT; i++)
@@ -264,6 +263,13 @@ static void run(const dv_graph *g, unsigned cpu, int threads, float *out, size_t
     memcpy(out, v->f, v->count * sizeof(float));
     dv_exec_close(&x);
     dv_pool_close(&pool);
+}
+
+static void run(const dv_graph *g, unsigned cpu, int threads, float *out, size_t *n)
+{
+    dv_kernels k;
+    dv_kernels_init(&k, cpu);
+    run_with(&k, g, threads, out, n);
 }
 
 /* All layers in bytes but the gate of squeeze-excite, whose floats may differ in the last bit:
@@ -321,6 +327,223 @@ static void test_same_bits(void **state)
     dmv_model_close(&model);
     dv_free(data);
     dv_graph_free(&b);
+    dv_quant_close(&q);
+    dv_graph_free(&g);
+}
+
+/* ---- half precision ---- */
+
+static void halved(dv_quant *q, dv_graph *g, size_t *layers)
+{
+    dv_err e = {0};
+    if (dv_quant_half(q, g, layers, &e))
+        fail_msg("%s", e.msg);
+}
+
+/* Largest difference over the largest value. */
+static double apart(const float *a, const float *b, size_t n)
+{
+    double most = 0, diff = 0;
+    for (size_t i = 0; i < n; i++) {
+        most = fmax(most, fabs((double)a[i]));
+        diff = fmax(diff, fabs((double)a[i] - (double)b[i]));
+    }
+    return diff / most;
+}
+
+/* In the C twin's halves, in floats (a processor that has no halves) and as the machine has it:
+ * close to the float net, and not the float net. */
+static void check_half(const dv_graph *g, size_t layers)
+{
+    dv_kernels k, twin;
+    dv_kernels_init(&k, ~0u);
+    dv_kernels_init(&twin, 0);
+    twin.half = true;
+    dv_quant *q = opened(g, &k, 1);
+    dv_graph b;
+    size_t found, n, m;
+    halved(q, &b, &found);
+    assert_int_equal(found, layers);
+    assert_int_equal(count_ops(&b, DV_OP_H_CONV) + count_ops(&b, DV_OP_H_LINEAR), layers);
+    static float want[1 << 16], got[1 << 16], again[1 << 16];
+    run(g, ~0u, 1, want, &n);
+    run_with(&twin, &b, 1, got, &m);
+    assert_int_equal(n, m);
+    double d = apart(want, got, n);
+    if (!(d > 0 && d < 0.01))
+        fail_msg("halves are %g off", d);
+    run_with(&twin, &b, 3, again, &m);
+    assert_memory_equal(got, again, n * sizeof(float));
+    if (k.half) {
+        run_with(&k, &b, 2, again, &m);
+        assert_true(apart(got, again, n) < 0.01);
+    }
+    k.half = false;
+    run_with(&k, &b, 2, again, &m);
+    d = apart(want, again, n);
+    if (!(d > 0 && d < 0.003)) /* the weights are halves */
+        fail_msg("floats are %g off", d);
+    dv_graph_free(&b);
+    dv_quant_close(&q);
+}
+
+static void test_half(void **state)
+{
+    (void)state;
+    dv_graph g;
+    make_net(&g);
+    check_half(&g, 7); /* not the first, nor the depthwise one that reads and gives floats */
+    dv_graph_free(&g);
+    make_plain(&g);
+    check_half(&g, 3); /* not the first, the depthwise one behind a swish, 3267 inputs */
+    dv_graph_free(&g);
+    for (int round = 0; round < 40; round++) {
+        dv_graph_init(&g);
+        seed = (uint32_t)round + 1;
+        static const int64_t to_nhwc[4] = {0, 2, 3, 1};
+        int32_t in = dv_graph_add_tensor(&g, "input", DV_F32, 4, input_dims);
+        int32_t x = node(&g, DV_OP_TRANSPOSE, 1, &in);
+        assert_true(dv_node_set_ints(last(&g), DV_A_PERM, to_nhwc, 4));
+        int ks = 1 + 2 * (round % 3), stride = 1 + round / 3 % 2, after = round % 5;
+        int wide = 2 * (1 + (int)(seed * 7 % 40));
+        x = conv(&g, x, 3, 1, 3, 24, 1, NOTHING, -1);
+        int32_t skip = conv(&g, x, ks, stride, 24, wide, 1, after, -1);
+        x = conv(&g, skip, 3 + 2 * (round % 2), 1, wide, wide, wide, (after + 1) % 5, -1);
+        x = conv(&g, x, 3, 1, wide, wide, 1, (after + 2) % 5, skip);
+        x = conv(&g, x, 1, 1 + round % 2, wide, 6, 1, after, -1);
+        assert_true(dv_graph_set_io(&g, &in, 1, &x, 1));
+        check_half(&g, 4);
+        dv_graph_free(&g);
+    }
+}
+
+static void test_half_file(void **state)
+{
+    (void)state;
+    dv_graph g, b, c;
+    make_net(&g);
+    dv_kernels k;
+    dv_kernels_init(&k, 0);
+    k.half = true;
+    dv_quant *q = opened(&g, &k, 1), *r;
+    size_t layers, size, n, m;
+    halved(q, &b, &layers);
+    dv_meta meta = {0};
+    uint8_t *data;
+    dv_err e = {0};
+    dmv_model *model = NULL;
+    if (dv_dmv_encode(&b, &meta, &data, &size, &e) || dv_dmv_parse(data, size, "net", &model, &e))
+        fail_msg("%s", e.msg);
+    assert_int_equal(data[8], 3); /* the format's version */
+    float want[64], got[64];
+    run_with(&k, &b, 1, want, &n);
+    run_with(&k, &model->graph, 1, got, &m);
+    assert_memory_equal(want, got, n * sizeof(float));
+    assert_int_not_equal(dv_quant_open(&model->graph, dims, &k, NULL, 0, 0, &r, &e), DMV_OK);
+    assert_non_null(strstr(e.msg, "half precision"));
+    dmv_model_close(&model);
+    dv_free(data);
+    /* what a file must not say */
+    for (int i = 0; i < 6; i++) {
+        halved(q, &c, &layers);
+        size_t at = 0;
+        while (c.nodes[at].op != DV_OP_H_CONV)
+            at++;
+        dv_node *h = &c.nodes[at];
+        int64_t two[2] = {1, 2};
+        dv_gtensor *w = &c.tensors[h->in[1]];
+        assert_int_equal(dv_graph_check(&c, &e), DMV_OK);
+        if (i == 0)
+            assert_true(dv_node_set_int(h, DV_A_ACT, DV_ACT_SWISH));
+        else if (i == 1)
+            assert_true(dv_node_set_ints(h, DV_A_DILATION, two, 2));
+        else if (i == 2)
+            c.tensors[h->out[0]].dtype = DV_U8;
+        else if (i == 3)
+            w->pack = DV_PACK_NONE;
+        else if (i == 4)
+            w->dims[2]--;
+        else
+            h->op = DV_OP_H_LINEAR;
+        assert_int_not_equal(dv_graph_check(&c, &e), DMV_OK);
+        dv_graph_free(&c);
+    }
+    dv_graph_free(&b);
+    dv_quant_close(&q);
+    dv_graph_free(&g);
+}
+
+/* Layers taken band by band give the same bytes, and the same halves, as one after the other. */
+static void test_bands(void **state)
+{
+    (void)state;
+    static const int64_t wide[4] = {1, 3, 70, 62}, to_nhwc[4] = {0, 2, 3, 1};
+    const int64_t *const wide_dims[1] = {wide};
+    enum { COUNT = 3 * 70 * 62 };
+    dv_graph g, nets[2];
+    dv_err e = {0};
+    seed = 23;
+    dv_graph_init(&g);
+    int32_t in = dv_graph_add_tensor(&g, "input", DV_F32, 4, wide);
+    int32_t x = node(&g, DV_OP_TRANSPOSE, 1, &in);
+    assert_true(dv_node_set_ints(last(&g), DV_A_PERM, to_nhwc, 4));
+    int32_t skip = conv(&g, x, 3, 1, 3, 24, 1, SLOPED, -1);
+    x = conv(&g, skip, 1, 1, 24, 48, 1, RELU, -1);
+    x = conv(&g, x, 3, 1, 48, 48, 48, SLOPED, -1);
+    x = conv(&g, x, 1, 1, 48, 24, 1, NOTHING, skip);
+    x = simple(&g, DV_OP_BINARY, x, skip, DV_A_BINARY, DV_BIN_ADD);
+    x = conv(&g, x, 5, 2, 24, 40, 1, SWISH, -1);
+    x = conv(&g, x, 3, 1, 40, 40, 40, LEAKY, -1);
+    x = conv(&g, x, 3, 1, 40, 16, 1, RELU6, -1);
+    x = conv(&g, x, 1, 1, 16, 8, 1, NOTHING, -1);
+    assert_true(dv_graph_set_io(&g, &in, 1, &x, 1));
+    dv_kernels k, twin;
+    dv_kernels_init(&k, ~0u);
+    dv_kernels_init(&twin, 0);
+    twin.half = true;
+    dv_quant *q = NULL;
+    if (dv_quant_open(&g, wide_dims, &k, NULL, 0, 0, &q, &e))
+        fail_msg("%s", e.msg);
+    float *v = malloc(COUNT * sizeof *v);
+    assert_non_null(v);
+    for (size_t i = 0; i < COUNT; i++)
+        v[i] = normal();
+    const float *inputs = v;
+    assert_int_equal(dv_quant_add(q, &inputs, &e), DMV_OK);
+    dv_quant_options o = {.method = DV_CALIB_MINMAX};
+    size_t layers, groups = 0;
+    built(q, &o, &nets[0]);
+    halved(q, &nets[1], &layers);
+    for (int i = 0; i < 2; i++) {
+        float *want = NULL;
+        for (int threads = 0; threads <= 4; threads++) { /* 0: whole */
+            dv_pool *pool = NULL;
+            dv_exec *run = NULL;
+            assert_int_equal(dv_pool_open(DV_MAX(threads, 1), &pool, &e), DMV_OK);
+            if (dv_exec_open(&nets[i], i ? &twin : &k, pool, &run, &e))
+                fail_msg("%s", e.msg);
+            run->whole = threads == 0;
+            if (dv_exec_shape(run, wide_dims, &e))
+                fail_msg("%s", e.msg);
+            for (size_t s = 0; s < nets[i].n_nodes; s++)
+                groups += dv_bands_at(run, s) != NULL;
+            memcpy(dv_exec_input(run, 0), v, COUNT * sizeof *v);
+            dv_exec_run(run);
+            const dv_value *out = dv_exec_output(run, 0);
+            if (!want) {
+                want = malloc(out->count * sizeof *want);
+                assert_non_null(want);
+                memcpy(want, out->f, out->count * sizeof *want);
+            }
+            assert_memory_equal(want, out->f, out->count * sizeof *want);
+            dv_exec_close(&run);
+            dv_pool_close(&pool);
+        }
+        free(want);
+        dv_graph_free(&nets[i]);
+    }
+    assert_true(groups > 20);
+    free(v);
     dv_quant_close(&q);
     dv_graph_free(&g);
 }
@@ -549,10 +772,12 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ways),     cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_pixels),   cmocka_unit_test(test_keep),
-        cmocka_unit_test(test_equalise), cmocka_unit_test(test_corners),
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_ways),      cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_half),      cmocka_unit_test(test_half_file),
+        cmocka_unit_test(test_bands),     cmocka_unit_test(test_pixels),
+        cmocka_unit_test(test_keep),      cmocka_unit_test(test_equalise),
+        cmocka_unit_test(test_corners),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

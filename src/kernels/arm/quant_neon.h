@@ -9,13 +9,7 @@
 #include <arm_neon.h>
 
 #include "kernels/c_kernels.h"
-
-#define DV_INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define DV_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define DV_UNROLL _Pragma("GCC unroll 32")
-#endif
+#include "kernels/simd.h"
 
 /* ---- sums to bytes ---- */
 

@@ -10,15 +10,9 @@
 #include <arm_neon.h>
 #include <math.h>
 
-#include "kernels/kernels.h"
+#include "kernels/simd.h"
 
 #define DV_ISA(name) dv_neon_##name
-#define DV_INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define DV_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define DV_UNROLL _Pragma("GCC unroll 32")
-#endif
 #define VW 4
 #if defined(__aarch64__)
 #define DV_VREGS 32

@@ -20,15 +20,9 @@
 
 #include <immintrin.h>
 
-#include "kernels/kernels.h"
+#include "kernels/simd.h"
 
 #define DV_ISA(name) dv_avx512_##name
-#define DV_INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define DV_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define DV_UNROLL _Pragma("GCC unroll 32")
-#endif
 #define VW 16
 #define DV_VREGS 32
 
