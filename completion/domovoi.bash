@@ -63,7 +63,7 @@ _domovoi() {
         export) opts+=' --output' ;;
         plan) opts+=" $cpu --size" ;;
         quantize)
-            opts+=" $cpu $det --output --data --random --samples --method --percentile --symmetric
+            opts+=" $cpu $det --output --data --random --fp16 --samples --method --percentile --symmetric
                 --per-layer --dynamic --equalise --no-bias-fix --keep-loss --mirror --pairs --images
                 --aligned --plot --size" ;;
         esac ;;

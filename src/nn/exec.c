@@ -485,6 +485,12 @@ static void run_range(void *arg, size_t task, int worker)
         r->fn(r->x, r->s, begin, end, worker);
 }
 
+bool dv_by_columns(const dv_exec *x, size_t rows, size_t n)
+{
+    size_t workers = (size_t)dv_pool_size(x->pool), mr = x->k->gemm_mr ? x->k->gemm_mr : 1;
+    return workers > 1 && rows <= 4 * mr && n >= 2 * DV_HPANEL * workers;
+}
+
 void dv_parallel(dv_exec *x, const dv_step *s, size_t n, size_t grain, dv_range_fn fn)
 {
     size_t workers = (size_t)dv_pool_size(x->pool);
@@ -495,9 +501,10 @@ void dv_parallel(dv_exec *x, const dv_step *s, size_t n, size_t grain, dv_range_
         fn(x, s, 0, n, 0);
         return;
     }
-    /* a few chunks a worker, so that a slow core does not hold up the rest */
-    size_t each = DV_MAX(grain, (n + workers * 4 - 1) / (workers * 4));
-    each = (each + grain - 1) / grain * grain;
+    /* a few chunks a worker, so that a slow core does not hold up the rest; rather more of them
+     * than chunks that do not divide among the workers */
+    size_t grains = (n + grain - 1) / grain,
+           each = DV_MAX(grains / (workers * 4), (size_t)1) * grain;
     struct range r = {x, s, fn, n, each};
     dv_pool_run(x->pool, (n + each - 1) / each, run_range, &r);
 }

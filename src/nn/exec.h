@@ -142,6 +142,9 @@ void dv_make_view(dv_exec *x, dv_step *s);
 dmv_status dv_set_ints(dv_value *v, dv_err *e);
 /* Splits n things over the pool in chunks of at least `grain`. */
 void dv_parallel(dv_exec *x, const dv_step *s, size_t n, size_t grain, dv_range_fn fn);
+/* Should a product of so few rows be divided by columns (in units of DV_HPANEL) among the workers?
+ * Each then reads a part of the weights only. */
+bool dv_by_columns(const dv_exec *x, size_t rows, size_t n);
 /* Packed weights, bias or slope at input i (NULL if left out). */
 const float *dv_packed(const dv_exec *x, const dv_step *s, int i);
 /* The constant at input i, NULL if left out or not constant. */

@@ -521,6 +521,22 @@ class Faces(Case):
         self.error('no usable picture', 'model', 'quantize', net, '--data', empty, '-o', 'never.dmv')
         self.error('minmax', 'model', 'quantize', net, '--random', '-o', 'never.dmv', '--method', 'x')
         self.error('the form is', 'model', 'quantize', net, '-o', 'never.dmv')
+        self.error('--fp16 has no options', 'model', 'quantize', net, '--fp16', '--dynamic', '-o',
+                   'never.dmv')
+        (d,) = lines(self.code(0, run('model', 'quantize', net, '--fp16', '-o', 'half.dmv', '--json')))
+        self.assertLess(d['bytes'], d['bytes_before'] * 0.6)
+        self.assertGreater(d['half_layers'], 20)
+        self.assertNotIn('mean_cosine', d)
+        (d,) = lines(self.code(0, run('model', 'quantize', net, '--fp16', '-o', 'half2.dmv', '--data',
+                                      folder, '--json')))
+        self.assertGreater(d['mean_cosine'], 0.9999)
+        p = self.code(0, run('embed', self.photo, '--best', '-j', '--model', net))
+        q = self.code(0, run('embed', self.photo, '--best', '-j', '--model', 'half.dmv'))
+        a, b = (lines(x)[0]['faces'][0]['embedding'] for x in (p, q))
+        self.assertGreater(sum(x * y for x, y in zip(a, b)), 0.9995)
+        (info,) = lines(self.code(0, run('model', 'info', 'half.dmv', '--json')))
+        self.assertEqual(info['metadata']['quantised'], 'half precision')
+        self.error('half precision', 'model', 'quantize', 'half.dmv', '--random', '-o', 'never.dmv')
         self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
 
     def test_bench(self):
