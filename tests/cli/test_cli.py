@@ -76,7 +76,7 @@ class Forms(Case):
              'bench', 'doctor', 'eval']
     SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
                         'restore', 'verify'],
-            'model': ['import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify'],
+            'model': ['export', 'import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify'],
             'bench': ['model', 'search', 'pipeline']}
 
     def test_help(self):
@@ -436,6 +436,33 @@ class Faces(Case):
                    '1e-3:0.5,1e-2:0.6')
         self.error('did you mean', 'model', 'import', found[0], '-o', 'never.dmv', '--kind',
                    'embeder')
+        self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
+
+    def test_export(self):
+        if 'no ONNX import' in run('doctor').out:
+            self.skipTest('built without import')
+        net = os.path.join(MODELS, 'embed.dmv')
+        self.code(0, run('model', 'quantize', net, '--random', '-o', 'q.dmv', '--quiet'))
+        for source, quantised in ((net, 0), ('q.dmv', 10)):
+            p = self.code(0, run('model', 'export', source, '-o', 'out.onnx', '--json'))
+            (d,) = lines(p)
+            self.assertEqual(d['opset'], 13)
+            self.assertGreaterEqual(d['quantised'], quantised)
+            self.assertEqual(d['bytes'], os.path.getsize(os.path.join(TMP, 'out.onnx')))
+            self.code(0, run('model', 'import', 'out.onnx', '-o', 'again.dmv'))
+            a, b = (lines(run('model', 'info', n, '--json'))[0] for n in (source, 'again.dmv'))
+            self.assertEqual(a['nodes'], b['nodes'])
+            for key in ('kind', 'color', 'mean', 'scale', 'dim', 'thresholds', 'name'):
+                self.assertEqual(a['metadata'].get(key), b['metadata'].get(key), key)
+            p, q = (lines(run('embed', self.photo, '--best', '-j', '--model', n))
+                    for n in (source, 'again.dmv'))
+            for x, y in zip(p[0]['faces'][0]['embedding'], q[0]['faces'][0]['embedding']):
+                self.assertAlmostEqual(x, y, 5)
+        self.assertIn('pairs of QuantizeLinear', run('model', 'export', 'q.dmv', '-o', 'o.onnx').out)
+        self.error('the form is', 'model', 'export', net)
+        self.error('nowhere.dmv', 'model', 'export', 'nowhere.dmv', '-o', 'never.onnx')
+        self.code(2, run('model', 'export', 'out.onnx', '-o', 'never.onnx'))
+        self.error('no/such', 'model', 'export', net, '-o', 'no/such/never.onnx')
         self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
 
     def test_quantize(self):

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // ort.cjs - ONNX Runtime for the comparison, through onnxruntime-node.
 //
-//   node ort.cjs run FOLDER        every case of FOLDER/cases.txt (made by `compare inputs`):
+//   node ort.cjs run FOLDER [LEVEL]  every case of FOLDER/cases.txt (made by `compare inputs`):
 //                                  CASE <tab> NET.onnx <tab> INPUT <tab> 1x3x112x112, input in
-//                                  FOLDER/CASE.in. Outputs go to FOLDER/CASE.out.K with a line
-//                                  NAME <tab> dims each in FOLDER/CASE.outs.
+//                                  FOLDER/CASE.in (several inputs: with commas between).
+//                                  Outputs go to FOLDER/CASE.out.K with a line NAME <tab> dims
+//                                  each in FOLDER/CASE.outs. LEVEL: how far the graph is
+//                                  rewritten first, disabled, basic, extended or all.
 //   node ort.cjs time NET.onnx DIMS [RUNS [THREADS]]   median and minimum of the runs, as JSON
 //   node ort.cjs optimized NET.onnx OUT.onnx   the net as ONNX Runtime rewrites it to run it
 //   node ort.cjs check             prints the version if ONNX Runtime can be loaded
@@ -26,19 +28,25 @@ function open(ort, file, more) {
   });
 }
 
-async function run(folder) {
+async function run(folder, level) {
   const ort = load();
-  const sessions = new Map();
+  const sessions = new Map(), how = { graphOptimizationLevel: level || 'all' };
   for (const line of fs.readFileSync(path.join(folder, 'cases.txt'), 'utf8').split('\n')) {
     if (!line) continue;
     const [name, net, input, shape] = line.split('\t');
-    if (!sessions.has(net)) sessions.set(net, await open(ort, net));
+    if (!sessions.has(net)) sessions.set(net, await open(ort, net, how));
     const session = sessions.get(net);
     const bytes = fs.readFileSync(path.join(folder, `${name}.in`));
     const data = new Float32Array(bytes.length / 4);
     Buffer.from(data.buffer).set(bytes);
-    const got = await session.run(
-      { [input]: new ort.Tensor('float32', data, shape.split('x').map(Number)) });
+    const feeds = {}, shapes = shape.split(',').map((t) => t.split('x').map(Number));
+    let at = 0;
+    input.split(',').forEach((one, k) => {
+      const count = shapes[k].reduce((a, b) => a * b, 1);
+      feeds[one] = new ort.Tensor('float32', data.subarray(at, at + count), shapes[k]);
+      at += count;
+    });
+    const got = await session.run(feeds);
     const lines = [];
     session.outputNames.forEach((output, k) => {
       const t = got[output];
@@ -76,14 +84,14 @@ async function time(net, shape, runs, threads) {
 
 const [verb, ...args] = process.argv.slice(2);
 const work = {
-  run: () => run(args[0]),
+  run: () => run(args[0], args[1]),
   time: () => time(args[0], args[1], Number(args[2] || 50), Number(args[3] || 1)),
   optimized: () => open(load(), args[0], {
     graphOptimizationLevel: 'extended', optimizedModelFilePath: args[1] }),
   check: async () => { load(); console.log(version()); },
 }[verb];
 if (!work) {
-  console.error('usage: node ort.cjs run FOLDER | time NET.onnx DIMS [RUNS [THREADS]] |\n'
+  console.error('usage: node ort.cjs run FOLDER [LEVEL] | time NET.onnx DIMS [RUNS [THREADS]] |\n'
     + '  optimized NET.onnx OUT.onnx | check');
   process.exit(2);
 }

@@ -661,6 +661,47 @@ static void test_equalise(void **state)
     dv_graph_free(&g);
 }
 
+/* A slope or leak behind a residual, which the 8-bit kernels would apply before it; weights so
+ * small that the bias is no integer in their units. */
+static void test_corners(void **state)
+{
+    (void)state;
+    static const int64_t to_nhwc[4] = {0, 2, 3, 1};
+    static const struct {
+        int after;
+        bool tiny;
+    } nets[] = {{SLOPED, false}, {LEAKY, false}, {RELU, true}};
+    for (size_t i = 0; i < DV_COUNT(nets); i++) {
+        dv_graph g, b;
+        dv_kernels k;
+        seed = 31;
+        dv_graph_init(&g);
+        int32_t in = dv_graph_add_tensor(&g, "input", DV_F32, 4, input_dims);
+        int32_t x = node(&g, DV_OP_TRANSPOSE, 1, &in);
+        assert_true(dv_node_set_ints(last(&g), DV_A_PERM, to_nhwc, 4));
+        x = conv(&g, x, 3, 2, 3, 20, 1, NOTHING, -1);
+        x = conv(&g, x, 3, 1, 20, 20, 1, nets[i].after, nets[i].tiny ? -1 : x);
+        for (int j = 0; nets[i].tiny && j < 2; j++) {
+            const dv_gtensor *t = &g.tensors[last(&g)->in[1 + j]];
+            float *v = (float *)(uintptr_t)t->data;
+            for (size_t at = 0; at < t->size / sizeof(float); at += 20)
+                v[at] = j ? 1.0F : v[at] * 1e-14F; /* channel 0 is its bias */
+        }
+        x = conv(&g, x, 1, 1, 20, 8, 1, NOTHING, -1);
+        assert_true(dv_graph_set_io(&g, &in, 1, &x, 1));
+        dv_kernels_init(&k, ~0u);
+        dv_quant *q = opened(&g, &k, 6);
+        dv_quant_options o = {.method = DV_CALIB_MINMAX};
+        built(q, &o, &b);
+        double c = cosine(q, &b);
+        if (!(c > 0.999))
+            fail_msg("net %zu: cosine %f", i, c);
+        dv_graph_free(&b);
+        dv_quant_close(&q);
+        dv_graph_free(&g);
+    }
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -731,11 +772,12 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ways),    cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_half),    cmocka_unit_test(test_half_file),
-        cmocka_unit_test(test_bands),   cmocka_unit_test(test_pixels),
-        cmocka_unit_test(test_keep),    cmocka_unit_test(test_equalise),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_ways),      cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_half),      cmocka_unit_test(test_half_file),
+        cmocka_unit_test(test_bands),     cmocka_unit_test(test_pixels),
+        cmocka_unit_test(test_keep),      cmocka_unit_test(test_equalise),
+        cmocka_unit_test(test_corners),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
