@@ -42,12 +42,12 @@ static bool copy_node(const dv_node *n, dv_graph *to)
     return ok;
 }
 
-/* Marks in `wanted` (by node) what the tensor depends on; false = no input of the graph is among
- * it. */
-static bool mark(const dv_graph *g, int32_t tensor, bool *needed, bool *wanted, size_t *count)
+bool dv_graph_behind(const dv_graph *g, int32_t tensor, bool *needed, bool *wanted, size_t *count)
 {
     bool input = false;
     *count = 0;
+    memset(needed, 0, g->n_tensors * sizeof *needed);
+    memset(wanted, 0, g->n_nodes * sizeof *wanted);
     needed[tensor] = true;
     for (size_t i = g->n_nodes; i-- > 0;) {
         const dv_node *n = &g->nodes[i];
@@ -81,7 +81,7 @@ dmv_status dv_graph_cut(const dv_graph *from, int32_t tensor, dv_graph *to, size
     else if (t->dtype == DV_I64)
         st =
             dv_fail(e, DMV_ERR_ARGUMENT, "tensor \"%.64s\" holds shapes: no place for a cut", name);
-    else if (!mark(from, tensor, needed, wanted, prefix) || *prefix == 0)
+    else if (!dv_graph_behind(from, tensor, needed, wanted, prefix) || *prefix == 0)
         st = dv_fail(e, DMV_ERR_ARGUMENT,
                      "tensor \"%.64s\" is not computed from the net's input: no place for a cut",
                      name);

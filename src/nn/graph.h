@@ -178,6 +178,9 @@ uint32_t dv_node_ints(const dv_node *n, uint16_t key, int64_t *out, uint32_t cap
  * empty after a failure. The tensor must be computed from the graph's inputs. */
 dmv_status dv_graph_cut(const dv_graph *from, int32_t tensor, dv_graph *to, size_t *prefix,
                         dv_err *e);
+/* Marks what a tensor depends on: tensors (n_tensors) and nodes (n_nodes, *count of which are
+ * marked). true = an input of the graph is among it. */
+bool dv_graph_behind(const dv_graph *g, int32_t tensor, bool *tensors, bool *nodes, size_t *count);
 /* Number of the tensor with that name, -1 = none. */
 int32_t dv_graph_find(const dv_graph *g, const char *name);
 
