@@ -39,7 +39,6 @@ void dv_motion_options_init(dv_motion_options *o, dv_motion_mode mode)
                              .rate = 0.1f,
                              .warm_up = 1,
                              .look = 3,
-                             .look_box = 3,
                              .noise = 1,
                              .spread = 4,
                              .settle = 1,
@@ -53,8 +52,8 @@ void dv_motion_options_init(dv_motion_options *o, dv_motion_mode mode)
         o->rate = 0.005f;
     }
     if (mode == DV_MOTION_DOMOVOI) {
-        o->gate = 0.06f;
-        o->box = 0.1f;
+        o->gate = 0.02f;
+        o->box = 4;
         o->rate = 0.05f;
     }
 }
@@ -71,11 +70,11 @@ static dmv_status check(const dv_motion_options *o, dv_err *e)
         return dv_fail(e, DMV_ERR_ARGUMENT, "motion: warm_up must be 0 to 100,000 frames");
     if (o->mode != DV_MOTION_DOMOVOI)
         return DMV_OK;
-    if (!(o->look >= 0 && o->look < 1e9f) || !(o->look_box > 0 && o->look_box < 1e9f) ||
-        !(o->noise > 0 && o->noise < 256) || !(o->spread >= 0 && o->spread < 1e6f) || !(o->box > 0))
+    if (!(o->look >= 0 && o->look < 1e9f) || !(o->noise > 0 && o->noise < 256) ||
+        !(o->spread >= 0 && o->spread < 1e6f) || !(o->box > 0))
         return dv_fail(e, DMV_ERR_ARGUMENT,
-                       "motion: look and spread must be 0 or more, box and look_box above 0, noise "
-                       "above 0 and below 256");
+                       "motion: look and spread must be 0 or more, box above 0, noise above 0 "
+                       " and below 256");
     if (!(o->settle >= 0 && o->settle < 1e6) || !(o->absorb >= 0 && o->absorb < 1e6) ||
         !(o->refresh >= 0 && o->refresh < 1e6))
         return dv_fail(e, DMV_ERR_ARGUMENT,
@@ -115,9 +114,9 @@ static void drop(void *pointer_to_pointer)
 /* All that depends on the picture; what was learned goes with it. */
 void dv_motion_forget(dv_motion *m)
 {
-    float **const arrays[] = {&m->bg,     &m->bg2,    &m->weight, &m->mean,   &m->var,
-                              &m->ref,    &m->ref2,   &m->thumb,  &m->last,   &m->base,
-                              &m->level,  &m->still,  &m->away,   &m->change, &m->score,
+    float **const arrays[] = {&m->bg,     &m->bg2,    &m->weight, &m->mean,   &m->var,   &m->ref,
+                              &m->ref2,   &m->mu,     &m->dev,    &m->change, &m->last,  &m->mark,
+                              &m->base,   &m->level,  &m->still,  &m->known,  &m->thumb, &m->score,
                               &m->ground, &m->smooth, &m->work,   &m->map};
     for (size_t i = 0; i < DV_COUNT(arrays); i++)
         drop(arrays[i]);
@@ -125,9 +124,6 @@ void dv_motion_forget(dv_motion *m)
     drop(&m->off_cells);
     drop(&m->sums);
     drop(&m->busy);
-    drop(&m->guarded);
-    drop(&m->covered);
-    m->known = m->mu = m->dev = NULL;
     m->iw = m->ih = m->fw = m->fh = m->fc = m->mw = m->mh = 0;
     m->frames = m->decided = 0;
     m->n_tracked = 0;
@@ -165,10 +161,6 @@ static dmv_status make_parts(dv_motion *m, dv_err *e)
             ok &= (m->off_cells = dv_calloc(cells, 1)) != NULL;
         if (!m->busy)
             ok &= (m->busy = dv_calloc(cells, sizeof *m->busy)) != NULL;
-        if (!m->guarded)
-            ok &= (m->guarded = dv_calloc(cells, sizeof *m->guarded)) != NULL;
-        if (!m->covered)
-            ok &= (m->covered = dv_calloc(cells, sizeof *m->covered)) != NULL;
         if (!m->work)
             ok &= (m->work = dv_calloc((size_t)m->fw * (size_t)m->fc, sizeof(float))) != NULL;
     }
@@ -176,11 +168,6 @@ static dmv_status make_parts(dv_motion *m, dv_err *e)
         ok &= (m->sums = dv_calloc((size_t)m->iw * 4, sizeof *m->sums)) != NULL;
     if (!ok)
         return dv_nomem(e);
-    if (m->still) {
-        m->known = m->still + cells;
-        m->mu = m->known + cells;
-        m->dev = m->mu + cells;
-    }
     if (m->off)
         dv_motion_mark(m, m->mw, m->mh, m->across, m->down, m->off);
     if (m->off_cells)

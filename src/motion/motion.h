@@ -55,21 +55,18 @@ typedef struct dv_motion_options {
     dv_motion_mode mode;
     /* The gate goes on where the motion of any cell reaches it. [pixel: mean squared difference of
      * the channels, 1000; mog2: share of foreground, 0.5; amphibian: 1 - cosine, 0.4; domovoi:
-     * the same, against the last frame that went on, 0.06] */
+     * the same, against the last frame that went on, 0.02] */
     float gate;
     /* A box is kept if the mean motion inside is at least this. [pixel, amphibian: as gate; mog2:
-     * 0.3; domovoi: 1 - cosine against the background, 0.1] */
+     * 0.3; domovoi: as look, against the background, 4] */
     float box;
     float rate;  /* share of the new frame in the background [pixel, amphibian: 0.1; mog2: 0.005;
                     domovoi: 0.05] */
     int warm_up; /* first frames that only make the background [pixel, amphibian, mog2: 1] */
     /* domovoi only, from here on */
-    float look;     /* of the thumbnail: mean square of the change over the noise, 3; 0 = no look
-                       at thumbnails, the features decide alone */
-    float look_box; /* the same for boxes, against the background, 3 */
+    float look;     /* of the thumbnail: mean square of a change over that of the noise, 3 */
     float noise;    /* least noise of a block, in grey levels, 1 */
-    float spread;   /* features: deviations above the mean that a cell must reach, beside gate
-                       and box, 4 */
+    float spread;   /* features: deviations above the mean that a cell must reach, beside gate, 4 */
     double settle;  /* seconds without change after which what is seen first is background, 1 */
     double absorb;  /* and what came later and stopped, 20 */
     double refresh; /* goes on at least that often, seconds, 10; 0 = never without motion */

@@ -62,17 +62,17 @@ struct dv_motion {
 
     /* what the mode learned: see the files of the modes */
     dv_thumb t;
-    float *bg, *bg2;                    /* background: features, pixels; squared lengths */
-    float *weight, *mean, *var;         /* mixture */
-    float *ref, *ref2;                  /* features of the last frame that went on */
-    float *thumb, *last, *base, *level; /* thumbnails: now, of that frame, background; noise */
-    float *still, *known, *mu, *dev;    /* a cell: seconds, is there a background, usual motion */
-    float *change, *away;               /* a cell: against ref and against bg */
-    float *score, *ground, *smooth;     /* a block: against last, against base; work */
-    float *work;                        /* a row of features */
-    uint32_t *sums;                     /* thumbnails */
-    bool *busy, *guarded, *covered;     /* a cell */
-    dv_fit fit[3], base_fit[3];
+    float *bg, *bg2;                        /* background: features, pixels; squared lengths */
+    float *weight, *mean, *var;             /* mixture */
+    float *ref, *ref2;                      /* features of the last frame that went on */
+    float *mu, *dev, *change;               /* a cell: usual distance from ref, and now */
+    float *last, *mark, *base;              /* thumbnails to compare with, */
+    float *level, *still, *known;           /* a block: noise, seconds, is there a background */
+    float *thumb, *score, *ground, *smooth; /* now; work */
+    float *work;                            /* a row of features */
+    uint32_t *sums;
+    bool *busy; /* a cell */
+    dv_fit fit[3];
     bool force;
 };
 
@@ -124,6 +124,7 @@ void dv_thumb_fit(const dv_thumb *t, const float *ref, const float *now, dv_fit 
 /* Mean over planes of squared residual / (noise^2 + level), then over 3x3 blocks. squares: the
  * residuals squared, mean over planes; work: as many numbers. */
 void dv_thumb_score(const dv_thumb *t, const float *ref, const float *now, const dv_fit *fit,
-                    const float *level, float noise, float *squares, float *work, float *out);
+                    const float *level, float times, float noise, float *squares, float *work,
+                    float *out);
 
 #endif

@@ -140,7 +140,8 @@ void dv_thumb_fit(const dv_thumb *t, const float *ref, const float *now, dv_fit 
 }
 
 void dv_thumb_score(const dv_thumb *t, const float *ref, const float *now, const dv_fit *fit,
-                    const float *level, float noise, float *squares, float *work, float *out)
+                    const float *level, float times, float noise, float *squares, float *work,
+                    float *out)
 {
     const size_t n = t->n, w = (size_t)t->w;
     const float least = noise * noise;
@@ -155,10 +156,10 @@ void dv_thumb_score(const dv_thumb *t, const float *ref, const float *now, const
     /* 3x3 means: rows, then columns, with the edges repeated */
     for (size_t y = 0; y < (size_t)t->h; y++) {
         const float *s = squares + y * w, *l = level + y * w;
-        float *o = work + y * w, before = s[0] / (l[0] + least), here = before;
+        float *o = work + y * w, before = s[0] / (times * l[0] + least), here = before;
         for (size_t x = 0; x < w; x++) {
             const size_t right = x + 1 < w ? x + 1 : x;
-            const float next = s[right] / (l[right] + least);
+            const float next = s[right] / (times * l[right] + least);
             o[x] = (before + here + next) * (1 / 9.0f);
             before = here;
             here = next;
