@@ -72,9 +72,12 @@ static dv_motion_verdict amphibian_decide(dv_motion *m, const dv_value *f)
     for (size_t i = 0; i < n; i += w) {
         const float *row = dv_motion_row(m, f, i, w);
         for (size_t k = 0; k < w; k++, row += c) {
-            float *b = m->bg + (i + k) * c, aa;
-            m->k->dots_f32(1, c, row, row, c, &aa);
-            for (size_t j = 0; isfinite(aa) && j < c; j++)
+            float *b = m->bg + (i + k) * c, aa = 0;
+            if (m->map[i + k] >= 1) /* the only cells in which there may be something not finite */
+                m->k->dots_f32(1, c, row, row, c, &aa);
+            if (!isfinite(aa))
+                continue;
+            for (size_t j = 0; j < c; j++)
                 b[j] += m->o.rate * (row[j] - b[j]);
             m->k->dots_f32(1, c, b, b, c, &m->bg2[i + k]);
         }

@@ -2,7 +2,7 @@
  *
  * domovoi.c - our own gate; motion.h tells what for.
  *
- * Everything is judged on a thumbnail of block means, three planes. It is compared with three
+ * Everything is judged on a thumbnail of block means, compared with three
  * others: `last`, of the frame that went on last (or whose features were asked and found
  * unchanged); `mark`, where each block has what it showed when it changed last, so that `still` is
  * the time since; and `base`, the background. A robust fit takes out light and gain first. The
@@ -30,6 +30,7 @@
 #define FIRST_LEVEL 2.0f
 #define AVERAGED 0.5f /* `level` is of the difference of two frames; the background has little */
 #define FAR 0.4f      /* logarithm of a gain from which on references follow the light */
+#define MARKS 0.2     /* seconds between looks at `mark` */
 #define TOP 3.0f      /* one block counts as much in the mean of a box at most */
 
 static size_t domovoi_parts(dv_motion *m, dv_part *out)
@@ -51,6 +52,7 @@ static size_t domovoi_parts(dv_motion *m, dv_part *out)
     out[k++] = (dv_part){&m->score, b, false};
     out[k++] = (dv_part){&m->ground, b, false};
     out[k++] = (dv_part){&m->smooth, 2 * b, false};
+    out[k++] = (dv_part){&m->guard, b, false};
     if (!n)
         return k;
     out[k++] = (dv_part){&m->ref, n * (size_t)m->fc, true};
@@ -81,32 +83,42 @@ static size_t block_of(const dv_motion *m, int x, int y)
     return (size_t)DV_MIN(by, m->t.h - 1) * (size_t)m->t.w + (size_t)DV_MIN(bx, m->t.w - 1);
 }
 
-static bool tracked_at(const dv_motion *m, float x, float y)
+void dv_motion_find_cells(dv_motion *m)
 {
+    for (int y = 0; y < m->t.h; y++)
+        for (int x = 0; x < m->t.w; x++)
+            m->cells[y * m->t.w + x] = (int32_t)cell_of(m, x, y);
+}
+
+void dv_motion_guard(dv_motion *m)
+{
+    if (!m->guard)
+        return;
+    memset(m->guard, 0, m->t.n * sizeof *m->guard);
     for (size_t i = 0; i < m->n_tracked; i++) {
-        const float *b = m->tracked[i];
-        if (x >= b[0] && x < b[2] && y >= b[1] && y < b[3])
-            return true;
+        const float *b = m->tracked[i], w = (float)m->t.w, h = (float)m->t.h;
+        const int x0 = (int)fminf(fmaxf(b[0] * m->across * w, 0), w),
+                  x1 = (int)fminf(fmaxf(ceilf(b[2] * m->across * w), 0), w),
+                  y0 = (int)fminf(fmaxf(b[1] * m->down * h, 0), h),
+                  y1 = (int)fminf(fmaxf(ceilf(b[3] * m->down * h), 0), h);
+        for (int y = y0; y < y1; y++)
+            for (int x = x0; x < x1; x++)
+                m->guard[y * m->t.w + x] = 1;
     }
-    return false;
 }
 
 /* The squared change to `last` is in smooth, its score in score. */
 static void learn_noise(dv_motion *m)
 {
     const float early = 1 / (float)DV_MIN(m->frames, 1000000u), quiet = fmaxf(LEVEL, early),
-                busy = fmaxf(LEVEL_BUSY, early);
-    for (int y = 0; y < m->t.h; y++)
-        for (int x = 0; x < m->t.w; x++) {
-            const size_t i = (size_t)y * (size_t)m->t.w + (size_t)x;
-            float rate = quiet;
-            if (m->score[i] >= m->o.look)
-                rate = tracked_at(m, dv_motion_middle(x, m->t.w, m->across),
-                                  dv_motion_middle(y, m->t.h, m->down))
-                           ? 0
-                           : busy;
-            m->level[i] += rate * (fminf(m->smooth[i], MOST_LEVEL) - m->level[i]);
-        }
+                busy = fmaxf(LEVEL_BUSY, early), look = m->o.look;
+    const float *score = m->score, *change = m->smooth, *guard = m->guard;
+    float *level = m->level;
+    for (size_t i = 0; i < m->t.n; i++) {
+        const float slow = busy * (1 - guard[i]), rate = score[i] >= look ? slow : quiet,
+                    most = change[i] < MOST_LEVEL ? change[i] : MOST_LEVEL;
+        level[i] += rate * (most - level[i]);
+    }
 }
 
 static dmv_status domovoi_look(dv_motion *m, const dmv_image *img, dv_motion_verdict *v, dv_err *e)
@@ -142,10 +154,9 @@ static dmv_status domovoi_look(dv_motion *m, const dmv_image *img, dv_motion_ver
 static void find_busy(dv_motion *m)
 {
     memset(m->busy, 0, (size_t)m->fw * (size_t)m->fh * sizeof *m->busy);
-    for (int y = 0; y < m->t.h; y++)
-        for (int x = 0; x < m->t.w; x++)
-            if (m->score[(size_t)y * (size_t)m->t.w + (size_t)x] >= m->o.look)
-                m->busy[cell_of(m, x, y)] = true;
+    for (size_t i = 0; i < m->t.n; i++)
+        if (m->score[i] >= m->o.look)
+            m->busy[m->cells[i]] = true;
     for (int y = 0; (m->fw > m->t.w || m->fh > m->t.h) && y < m->fh; y++)
         for (int x = 0; x < m->fw; x++)
             if (m->score[block_of(m, x, y)] >= m->o.look)
@@ -204,40 +215,50 @@ static void towards(const dv_motion *m, float *reference, const dv_fit *fit, siz
     }
 }
 
-/* What is background now, and what moves in front of it. */
-static void learn_background(dv_motion *m, float elapsed)
+/* Since when has each block shown the same? Not worth the time in every frame. */
+static void learn_still(dv_motion *m)
 {
     float *work = m->smooth + m->t.n, *changed = m->score; /* used up */
-    dv_fit mark[3], base[3];
-    dv_thumb_fit(&m->t, m->mark, m->thumb, mark);
-    dv_thumb_score(&m->t, m->mark, m->thumb, mark, m->level, 1, m->o.noise, m->smooth, work,
+    const double elapsed = m->now - m->marked;
+    dv_fit fit[3];
+    if (elapsed < MARKS)
+        return;
+    m->marked = m->now;
+    dv_thumb_fit(&m->t, m->mark, m->thumb, fit);
+    dv_thumb_score(&m->t, m->mark, m->thumb, fit, m->level, 1, m->o.noise, m->smooth, work,
                    changed);
-    dv_thumb_fit(&m->t, m->base, m->thumb, base);
-    dv_thumb_score(&m->t, m->base, m->thumb, base, m->level, AVERAGED, m->o.noise, m->smooth, work,
-                   m->ground);
-    follow(&m->t, m->mark, mark);
-    follow(&m->t, m->base, base);
-    for (int y = 0; y < m->t.h; y++)
-        for (int x = 0; x < m->t.w; x++) {
-            const size_t i = (size_t)y * (size_t)m->t.w + (size_t)x;
-            const bool same = m->known[i] > 0 && m->ground[i] < m->o.box;
-            if (changed[i] >= m->o.look) {
-                m->still[i] = 0;
-                towards(m, m->mark, mark, i, 1);
-            } else {
-                m->still[i] = fminf(m->still[i] + elapsed, 1e6f);
-            }
-            if (same) {
-                towards(m, m->base, base, i, m->o.rate);
-            } else if ((double)m->still[i] >= (m->known[i] > 0 ? m->o.absorb : m->o.settle) &&
-                       !tracked_at(m, dv_motion_middle(x, m->t.w, m->across),
-                                   dv_motion_middle(y, m->t.h, m->down))) {
-                towards(m, m->base, base, i, 1);
-                m->known[i] = 1;
-                m->ground[i] = 0;
-            }
-            m->map[i] = m->known[i] > 0 ? fminf(m->ground[i] / m->o.box, TOP) : TOP;
+    follow(&m->t, m->mark, fit);
+    for (size_t i = 0; i < m->t.n; i++) {
+        if (changed[i] >= m->o.look) {
+            m->still[i] = 0;
+            towards(m, m->mark, fit, i, 1);
+        } else {
+            m->still[i] = fminf(m->still[i] + (float)elapsed, 1e6f);
         }
+    }
+}
+
+/* What is background now, and what moves in front of it. */
+static void learn_background(dv_motion *m)
+{
+    dv_fit fit[3];
+    learn_still(m);
+    dv_thumb_fit(&m->t, m->base, m->thumb, fit);
+    dv_thumb_score(&m->t, m->base, m->thumb, fit, m->level, AVERAGED, m->o.noise, m->smooth,
+                   m->smooth + m->t.n, m->ground);
+    follow(&m->t, m->base, fit);
+    const float by = 1 / m->o.box, settle = (float)m->o.settle, absorb = (float)m->o.absorb;
+    for (size_t i = 0; i < m->t.n; i++) {
+        const bool known = m->known[i] > 0;
+        if (known && m->ground[i] < m->o.box) {
+            towards(m, m->base, fit, i, m->o.rate);
+        } else if (m->still[i] >= (known ? absorb : settle) && m->guard[i] == 0) {
+            towards(m, m->base, fit, i, 1);
+            m->known[i] = 1;
+            m->ground[i] = 0;
+        }
+        m->map[i] = m->known[i] > 0 ? fminf(m->ground[i] * by, TOP) : TOP;
+    }
 }
 
 static dv_motion_verdict domovoi_decide(dv_motion *m, const dv_value *f)
@@ -267,7 +288,7 @@ static dv_motion_verdict domovoi_decide(dv_motion *m, const dv_value *f)
             m->ref2[k] = a2;
         }
     }
-    learn_background(m, (float)(m->now - m->went));
+    learn_background(m);
     return DV_MOTION_GO;
 }
 

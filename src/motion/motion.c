@@ -38,9 +38,9 @@ void dv_motion_options_init(dv_motion_options *o, dv_motion_mode mode)
                              .box = 0.4f,
                              .rate = 0.1f,
                              .warm_up = 1,
-                             .look = 3,
+                             .look = 5,
                              .noise = 1,
-                             .spread = 4,
+                             .spread = 1,
                              .settle = 1,
                              .absorb = 20,
                              .refresh = 10};
@@ -53,7 +53,7 @@ void dv_motion_options_init(dv_motion_options *o, dv_motion_mode mode)
     }
     if (mode == DV_MOTION_DOMOVOI) {
         o->gate = 0.02f;
-        o->box = 4;
+        o->box = 5;
         o->rate = 0.05f;
     }
 }
@@ -117,13 +117,14 @@ void dv_motion_forget(dv_motion *m)
     float **const arrays[] = {&m->bg,     &m->bg2,    &m->weight, &m->mean,   &m->var,   &m->ref,
                               &m->ref2,   &m->mu,     &m->dev,    &m->change, &m->last,  &m->mark,
                               &m->base,   &m->level,  &m->still,  &m->known,  &m->thumb, &m->score,
-                              &m->ground, &m->smooth, &m->work,   &m->map};
+                              &m->ground, &m->smooth, &m->guard,  &m->work,   &m->map};
     for (size_t i = 0; i < DV_COUNT(arrays); i++)
         drop(arrays[i]);
     drop(&m->off);
     drop(&m->off_cells);
     drop(&m->sums);
     drop(&m->busy);
+    drop(&m->cells);
     m->iw = m->ih = m->fw = m->fh = m->fc = m->mw = m->mh = 0;
     m->frames = m->decided = 0;
     m->n_tracked = 0;
@@ -161,6 +162,8 @@ static dmv_status make_parts(dv_motion *m, dv_err *e)
             ok &= (m->off_cells = dv_calloc(cells, 1)) != NULL;
         if (!m->busy)
             ok &= (m->busy = dv_calloc(cells, sizeof *m->busy)) != NULL;
+        if (m->t.n && !m->cells)
+            ok &= (m->cells = dv_calloc(m->t.n, sizeof *m->cells)) != NULL;
         if (!m->work)
             ok &= (m->work = dv_calloc((size_t)m->fw * (size_t)m->fc, sizeof(float))) != NULL;
     }
@@ -168,6 +171,8 @@ static dmv_status make_parts(dv_motion *m, dv_err *e)
         ok &= (m->sums = dv_calloc((size_t)m->iw * 4, sizeof *m->sums)) != NULL;
     if (!ok)
         return dv_nomem(e);
+    if (m->cells)
+        dv_motion_find_cells(m);
     if (m->off)
         dv_motion_mark(m, m->mw, m->mh, m->across, m->down, m->off);
     if (m->off_cells)
@@ -437,6 +442,7 @@ void dv_motion_tracked(dv_motion *m, const void *items, size_t size, size_t n)
         if (to_share(m, box, m->tracked[m->n_tracked]))
             m->n_tracked++;
     }
+    dv_motion_guard(m);
 }
 
 /* ---- the map ---- */

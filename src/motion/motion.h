@@ -58,15 +58,15 @@ typedef struct dv_motion_options {
      * the same, against the last frame that went on, 0.02] */
     float gate;
     /* A box is kept if the mean motion inside is at least this. [pixel, amphibian: as gate; mog2:
-     * 0.3; domovoi: as look, against the background, 4] */
+     * 0.3; domovoi: as look, against the background, 5] */
     float box;
     float rate;  /* share of the new frame in the background [pixel, amphibian: 0.1; mog2: 0.005;
                     domovoi: 0.05] */
     int warm_up; /* first frames that only make the background [pixel, amphibian, mog2: 1] */
     /* domovoi only, from here on */
-    float look;     /* of the thumbnail: mean square of a change over that of the noise, 3 */
+    float look;     /* of the thumbnail: mean square of a change over that of the noise, 5 */
     float noise;    /* least noise of a block, in grey levels, 1 */
-    float spread;   /* features: deviations above the mean that a cell must reach, beside gate, 4 */
+    float spread;   /* features: deviations above the mean that a cell must reach, beside gate, 1 */
     double settle;  /* seconds without change after which what is seen first is background, 1 */
     double absorb;  /* and what came later and stopped, 20 */
     double refresh; /* goes on at least that often, seconds, 10; 0 = never without motion */

@@ -10,7 +10,7 @@
 
 #define DV_MOTION_ZONES 64
 #define DV_MOTION_BOXES 1024
-#define DV_MOTION_PARTS 16
+#define DV_MOTION_PARTS 20
 
 typedef struct dv_thumb { /* how pictures become thumbnails */
     int w, h;             /* blocks */
@@ -70,8 +70,11 @@ struct dv_motion {
     float *level, *still, *known;           /* a block: noise, seconds, is there a background */
     float *thumb, *score, *ground, *smooth; /* now; work */
     float *work;                            /* a row of features */
-    uint32_t *sums;
-    bool *busy; /* a cell */
+    uint16_t *sums;
+    float *guard;   /* a block: 1 = something is tracked there */
+    int32_t *cells; /* a block: its cell */
+    bool *busy;     /* a cell */
+    double marked;  /* when `mark` was looked at last */
     dv_fit fit[3];
     bool force;
 };
@@ -112,13 +115,16 @@ const float *dv_motion_row(dv_motion *m, const dv_value *f, size_t cell, size_t 
 dmv_status dv_motion_sizes(dv_motion *m, int iw, int ih, dmv_pixel_format format, int fw, int fh,
                            int fc, size_t *needed, dv_err *e);
 size_t dv_motion_parts(dv_motion *m, dv_part *out);
+/* What domovoi works out from the sizes and from what is tracked. */
+void dv_motion_find_cells(dv_motion *m);
+void dv_motion_guard(dv_motion *m);
 void dv_motion_forget(dv_motion *m);
 
 /* ---- thumb.c ---- */
 /* About `target` blocks on the longer side. */
 void dv_thumb_shape(dv_thumb *t, const dmv_image *img, int target);
 /* Block means, plane by plane; sums: 4 * (width * channels) bytes. */
-void dv_thumb_make(const dv_thumb *t, const dmv_image *img, uint32_t *sums, float *out);
+void dv_thumb_make(const dv_thumb *t, const dmv_image *img, uint16_t *sums, float *out);
 /* Robust fit of each plane; blocks where either is burnt out do not count. */
 void dv_thumb_fit(const dv_thumb *t, const float *ref, const float *now, dv_fit *fit);
 /* Mean over planes of squared residual / (noise^2 + level), then over 3x3 blocks. squares: the

@@ -17,56 +17,51 @@ void dv_thumb_shape(dv_thumb *t, const dmv_image *img, int target)
     t->bw = t->bh = block;
     t->w = (img->width + block - 1) / block;
     t->h = (img->height + block - 1) / block;
-    t->planes = img->format == DMV_PIXEL_GRAY8 ? 1 : 3;
-    t->every = block >= 12 ? 3 : block >= 6 ? 2 : 1;
+    t->planes = 1;
+    t->every = block >= 9 ? 3 : block >= 5 ? 2 : 1;
     t->n = (size_t)t->w * (size_t)t->h;
 }
 
-/* sums[i] += row[i] */
-static void add_row(size_t n, const uint8_t *row, uint16_t *sums)
+/* Sums of n columns of bytes over `rows` rows, `stride` bytes apart. */
+static void columns(size_t n, size_t rows, size_t stride, const uint8_t *p, uint16_t *sums)
 {
-    for (size_t i = 0; i < n; i++)
-        sums[i] = (uint16_t)(sums[i] + row[i]);
-}
-
-/* Sums of one row of blocks, `channels` numbers a pixel, to means. */
-static void blocks(const dv_thumb *t, const uint16_t *sums, int width, int channels, int rows,
-                   float *out)
-{
-    for (int b = 0; b < t->w; b++) {
-        const int first = b * t->bw, end = DV_MIN(first + t->bw, width);
-        uint32_t s[3] = {0, 0, 0};
-        if (t->planes == 1) {
-            for (int x = first; x < end; x++)
-                s[0] += sums[x];
-        } else {
-            for (int x = first; x < end; x++) {
-                const uint16_t *p = sums + (size_t)x * (size_t)channels;
-                s[0] += p[0];
-                s[1] += p[1];
-                s[2] += p[2];
-            }
-        }
-        const float by = 1 / (float)(rows * (end - first));
-        for (int p = 0; p < t->planes; p++)
-            out[(size_t)p * t->n + (size_t)b] = (float)s[p] * by;
+    enum { STRIP = 64 };
+    size_t i = 0;
+    for (; i + STRIP <= n; i += STRIP) {
+        uint16_t s[STRIP] = {0};
+        for (size_t y = 0; y < rows; y++)
+            for (size_t k = 0; k < STRIP; k++)
+                s[k] = (uint16_t)(s[k] + p[y * stride + i + k]);
+        memcpy(sums + i, s, sizeof s);
+    }
+    for (; i < n; i++) {
+        sums[i] = 0;
+        for (size_t y = 0; y < rows; y++)
+            sums[i] = (uint16_t)(sums[i] + p[y * stride + i]);
     }
 }
 
-void dv_thumb_make(const dv_thumb *t, const dmv_image *img, uint32_t *sums, float *out)
+void dv_thumb_make(const dv_thumb *t, const dmv_image *img, uint16_t *sums, float *out)
 {
     const int channels = dv_image_channels(img->format);
     const size_t row = (size_t)img->width * (size_t)channels;
-    uint16_t *s = (uint16_t *)(void *)sums;
-    for (int b = 0; b < t->h; b++) {
-        const int first = b * t->bh, end = DV_MIN(first + t->bh, img->height),
-                  every = DV_MAX(t->every, (end - first + SHORT_ROWS - 1) / SHORT_ROWS);
-        int rows = 0;
-        memset(s, 0, row * sizeof *s);
-        for (int y = first + (every > 1 && first + every / 2 < end ? every / 2 : 0); y < end;
-             y += every, rows++)
-            add_row(row, img->pixels + (size_t)y * img->stride, s);
-        blocks(t, s, img->width, channels, rows, out + (size_t)b * (size_t)t->w);
+    for (int b = 0; b < t->h; b++, out += t->w) {
+        const int first = b * t->bh, high = DV_MIN(first + t->bh, img->height) - first,
+                  every = DV_MAX(DV_MIN(t->every, high), (high + SHORT_ROWS - 1) / SHORT_ROWS),
+                  skip = every > 1 ? every / 2 : 0, rows = (high - skip + every - 1) / every;
+        columns(row, (size_t)rows, (size_t)every * img->stride,
+                img->pixels + (size_t)(first + skip) * img->stride, sums);
+        if (channels == 4) /* no alpha */
+            for (int x = 0; x < img->width; x++)
+                sums[4 * x + 3] = 0;
+        for (int x = 0; x < t->w; x++) {
+            const int left = x * t->bw, wide = DV_MIN(t->bw, img->width - left);
+            const uint16_t *s = sums + (size_t)left * (size_t)channels;
+            uint32_t sum = 0;
+            for (int i = 0; i < wide * channels; i++)
+                sum += s[i];
+            out[x] = (float)sum / (float)(rows * wide * DV_MIN(channels, 3));
+        }
     }
 }
 
@@ -85,7 +80,7 @@ static float total(const float *v)
 }
 
 /* One plane: weights fall with the residual (Cauchy), whose scale is found on the way. The slope is
- * drawn a little to 1, so that pictures without contrast have one. Of larger planes every third
+ * drawn a little to 1, so that pictures without contrast have one. Of larger planes every fourth
  * group of blocks is read. */
 static dv_fit fit_plane(size_t n, const float *ref, const float *now)
 {
