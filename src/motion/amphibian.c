@@ -9,12 +9,13 @@
 #include "motion/motion_priv.h"
 
 void dv_motion_distances(const dv_kernels *k, size_t n, size_t c, const float *a, const float *b,
-                         const float *b2, float *out)
+                         float *a2, const float *b2, float *out)
 {
     for (size_t i = 0; i < n; i++, a += c, b += c) {
         float ab, aa;
         k->dots_f32(1, c, a, b, c, &ab);
         k->dots_f32(1, c, a, a, c, &aa);
+        a2[i] = aa;
         const float lengths = sqrtf(aa) * sqrtf(b2[i]);
         if (aa == 0 || b2[i] == 0) {
             out[i] = aa == 0 && b2[i] == 0 ? 0 : 1;
@@ -27,7 +28,7 @@ void dv_motion_distances(const dv_kernels *k, size_t n, size_t c, const float *a
 
 static size_t amphibian_parts(dv_motion *m, dv_part *out)
 {
-    const size_t n = (size_t)m->fw * (size_t)m->fh;
+    const size_t w = (size_t)m->fw, n = w * (size_t)m->fh;
     m->mw = m->fw;
     m->mh = m->fh;
     m->across = m->fill[0];
@@ -35,7 +36,8 @@ static size_t amphibian_parts(dv_motion *m, dv_part *out)
     out[0] = (dv_part){&m->bg, n * (size_t)m->fc, true};
     out[1] = (dv_part){&m->bg2, n, true};
     out[2] = (dv_part){&m->map, n, true};
-    return n ? 3 : 0;
+    out[3] = (dv_part){&m->change, w, false}; /* squared lengths of a row */
+    return n ? 4 : 0;
 }
 
 static dmv_status amphibian_look(dv_motion *m, const dmv_image *img, dv_motion_verdict *v,
@@ -46,6 +48,12 @@ static dmv_status amphibian_look(dv_motion *m, const dmv_image *img, dv_motion_v
     (void)e;
     *v = DV_MOTION_FEATURE;
     return DMV_OK;
+}
+
+static void blend(size_t n, float rate, const float *restrict f, float *restrict b)
+{
+    for (size_t i = 0; i < n; i++)
+        b[i] += rate * (f[i] - b[i]);
 }
 
 static dv_motion_verdict amphibian_decide(dv_motion *m, const dv_value *f)
@@ -62,7 +70,7 @@ static dv_motion_verdict amphibian_decide(dv_motion *m, const dv_value *f)
                 memcpy(b, row + k * c, c * sizeof *b);
             m->bg2[i + k] = isfinite(b2) ? b2 : 0;
         }
-        dv_motion_distances(m->k, w, c, row, m->bg + i * c, m->bg2 + i, m->map + i);
+        dv_motion_distances(m->k, w, c, row, m->bg + i * c, m->change, m->bg2 + i, m->map + i);
         for (size_t k = 0; k < w; k++)
             if (!m->off[i + k])
                 most = fmaxf(most, m->map[i + k]);
@@ -77,8 +85,7 @@ static dv_motion_verdict amphibian_decide(dv_motion *m, const dv_value *f)
                 m->k->dots_f32(1, c, row, row, c, &aa);
             if (!isfinite(aa))
                 continue;
-            for (size_t j = 0; j < c; j++)
-                b[j] += m->o.rate * (row[j] - b[j]);
+            blend(c, m->o.rate, row, b);
             m->k->dots_f32(1, c, b, b, c, &m->bg2[i + k]);
         }
     }

@@ -35,20 +35,20 @@
 
 static size_t domovoi_parts(dv_motion *m, dv_part *out)
 {
-    const size_t b = m->t.n, p = b * (size_t)m->t.planes, n = (size_t)m->fw * (size_t)m->fh;
+    const size_t b = m->t.n, n = (size_t)m->fw * (size_t)m->fh;
     m->mw = m->t.w;
     m->mh = m->t.h;
     m->across = (float)m->iw / (float)(m->t.w * m->t.bw);
     m->down = (float)m->ih / (float)(m->t.h * m->t.bh);
     size_t k = 0;
     out[k++] = (dv_part){&m->map, b, true};
-    out[k++] = (dv_part){&m->last, p, true};
-    out[k++] = (dv_part){&m->mark, p, true};
-    out[k++] = (dv_part){&m->base, p, true};
+    out[k++] = (dv_part){&m->last, b, true};
+    out[k++] = (dv_part){&m->mark, b, true};
+    out[k++] = (dv_part){&m->base, b, true};
     out[k++] = (dv_part){&m->level, b, true};
     out[k++] = (dv_part){&m->still, b, true};
     out[k++] = (dv_part){&m->known, b, true};
-    out[k++] = (dv_part){&m->thumb, p, false};
+    out[k++] = (dv_part){&m->thumb, b, false};
     out[k++] = (dv_part){&m->score, b, false};
     out[k++] = (dv_part){&m->ground, b, false};
     out[k++] = (dv_part){&m->smooth, 2 * b, false};
@@ -60,6 +60,7 @@ static size_t domovoi_parts(dv_motion *m, dv_part *out)
     out[k++] = (dv_part){&m->mu, n, true};
     out[k++] = (dv_part){&m->dev, n, true};
     out[k++] = (dv_part){&m->change, n, false};
+    out[k++] = (dv_part){&m->away, n, false};
     return k;
 }
 
@@ -124,7 +125,7 @@ static void learn_noise(dv_motion *m)
 static dmv_status domovoi_look(dv_motion *m, const dmv_image *img, dv_motion_verdict *v, dv_err *e)
 {
     (void)e;
-    const size_t n = m->t.n, all = n * (size_t)m->t.planes * sizeof(float);
+    const size_t n = m->t.n, all = n * sizeof(float);
     bool moved = false;
     *v = DV_MOTION_FEATURE;
     m->force = m->frames <= DV_MAX((uint32_t)m->o.warm_up, 1u) || m->decided == 0 ||
@@ -137,9 +138,8 @@ static dmv_status domovoi_look(dv_motion *m, const dmv_image *img, dv_motion_ver
         for (size_t i = 0; i < n; i++)
             m->level[i] = FIRST_LEVEL;
     }
-    dv_thumb_fit(&m->t, m->last, m->thumb, m->fit);
-    dv_thumb_score(&m->t, m->last, m->thumb, m->fit, m->level, 1, m->o.noise, m->smooth,
-                   m->smooth + n, m->score);
+    dv_thumb_score(&m->t, m->last, m->thumb, dv_thumb_fit(&m->t, m->last, m->thumb), m->level, 1,
+                   m->o.noise, m->smooth, m->smooth + n, m->score);
     for (size_t i = 0; !moved && i < n; i++)
         moved = m->score[i] >= m->o.look && !m->off[i];
     if (m->frames > 1)
@@ -192,72 +192,63 @@ static bool features_moved(dv_motion *m)
 }
 
 /* A reference follows the light once that is far from its own. */
-static void follow(const dv_thumb *t, float *reference, dv_fit *fit)
+static dv_fit follow(size_t n, float *reference, dv_fit fit)
 {
-    bool far = false;
-    for (int p = 0; p < t->planes; p++)
-        far |= fabsf(logf(fit[p].gain)) > FAR;
-    for (int p = 0; far && p < t->planes; p++) {
-        float *r = reference + (size_t)p * t->n;
-        for (size_t i = 0; i < t->n; i++)
-            r[i] = fminf(fmaxf(fit[p].gain * r[i] + fit[p].offset, 0), 255);
-        fit[p] = (dv_fit){1, 0};
-    }
-}
-
-/* Block i of a reference goes to what is seen, in the reference's light. */
-static void towards(const dv_motion *m, float *reference, const dv_fit *fit, size_t i, float rate)
-{
-    for (int p = 0; p < m->t.planes; p++) {
-        const size_t at = (size_t)p * m->t.n + i;
-        const float seen = (m->thumb[at] - fit[p].offset) / fit[p].gain;
-        reference[at] += rate * (seen - reference[at]);
-    }
+    if (fabsf(logf(fit.gain)) < FAR)
+        return fit;
+    for (size_t i = 0; i < n; i++)
+        reference[i] = fminf(fmaxf(fit.gain * reference[i] + fit.offset, 0), 255);
+    return (dv_fit){1, 0};
 }
 
 /* Since when has each block shown the same? Not worth the time in every frame. */
 static void learn_still(dv_motion *m)
 {
-    float *work = m->smooth + m->t.n, *changed = m->score; /* used up */
+    const size_t n = m->t.n;
     const double elapsed = m->now - m->marked;
-    dv_fit fit[3];
+    float *changed = m->score; /* used up */
     if (elapsed < MARKS)
         return;
     m->marked = m->now;
-    dv_thumb_fit(&m->t, m->mark, m->thumb, fit);
-    dv_thumb_score(&m->t, m->mark, m->thumb, fit, m->level, 1, m->o.noise, m->smooth, work,
+    dv_fit fit = dv_thumb_fit(&m->t, m->mark, m->thumb);
+    dv_thumb_score(&m->t, m->mark, m->thumb, fit, m->level, 1, m->o.noise, m->smooth, m->smooth + n,
                    changed);
-    follow(&m->t, m->mark, fit);
-    for (size_t i = 0; i < m->t.n; i++) {
+    fit = follow(n, m->mark, fit);
+    for (size_t i = 0; i < n; i++) {
         if (changed[i] >= m->o.look) {
             m->still[i] = 0;
-            towards(m, m->mark, fit, i, 1);
+            m->mark[i] = (m->thumb[i] - fit.offset) / fit.gain;
         } else {
             m->still[i] = fminf(m->still[i] + (float)elapsed, 1e6f);
         }
     }
 }
 
-/* What is background now, and what moves in front of it. */
+/* What is background now, and what moves in front of it. Blocks are taken as they are, in the light
+ * of the background. */
 static void learn_background(dv_motion *m)
 {
-    dv_fit fit[3];
+    const size_t n = m->t.n;
     learn_still(m);
-    dv_thumb_fit(&m->t, m->base, m->thumb, fit);
+    dv_fit fit = dv_thumb_fit(&m->t, m->base, m->thumb);
     dv_thumb_score(&m->t, m->base, m->thumb, fit, m->level, AVERAGED, m->o.noise, m->smooth,
-                   m->smooth + m->t.n, m->ground);
-    follow(&m->t, m->base, fit);
-    const float by = 1 / m->o.box, settle = (float)m->o.settle, absorb = (float)m->o.absorb;
-    for (size_t i = 0; i < m->t.n; i++) {
-        const bool known = m->known[i] > 0;
-        if (known && m->ground[i] < m->o.box) {
-            towards(m, m->base, fit, i, m->o.rate);
-        } else if (m->still[i] >= (known ? absorb : settle) && m->guard[i] == 0) {
-            towards(m, m->base, fit, i, 1);
-            m->known[i] = 1;
-            m->ground[i] = 0;
-        }
-        m->map[i] = m->known[i] > 0 ? fminf(m->ground[i] * by, TOP) : TOP;
+                   m->smooth + n, m->ground);
+    fit = follow(n, m->base, fit);
+    const float box = m->o.box, by = 1 / box, settle = (float)m->o.settle,
+                absorb = (float)m->o.absorb, slow = m->o.rate, inverse = 1 / fit.gain;
+    for (size_t i = 0; i < n; i++) {
+        const bool known = m->known[i] > 0, same = known && m->ground[i] < box,
+                   fresh = !same && m->still[i] >= (known ? absorb : settle) && m->guard[i] == 0;
+        const float seen = (m->thumb[i] - fit.offset) * inverse,
+                    rate = fresh  ? 1
+                           : same ? slow
+                                  : 0,
+                    motion = fresh   ? 0
+                             : known ? m->ground[i] * by
+                                     : TOP;
+        m->base[i] += rate * (seen - m->base[i]);
+        m->known[i] = known || fresh;
+        m->map[i] = motion < TOP ? motion : TOP;
     }
 }
 
@@ -268,24 +259,23 @@ static dv_motion_verdict domovoi_decide(dv_motion *m, const dv_value *f)
     bool moved = first || m->force;
     if (!first) {
         for (size_t i = 0; i < n; i += w)
-            dv_motion_distances(m->k, w, c, dv_motion_row(m, f, i, w), m->ref + i * c, m->ref2 + i,
-                                m->change + i);
+            dv_motion_distances(m->k, w, c, dv_motion_row(m, f, i, w), m->ref + i * c, m->away + i,
+                                m->ref2 + i, m->change + i);
         find_busy(m);
         moved |= features_moved(m);
     }
-    memcpy(m->last, m->thumb, m->t.n * (size_t)m->t.planes * sizeof(float));
+    memcpy(m->last, m->thumb, m->t.n * sizeof(float));
     if (!moved)
         return DV_MOTION_STOP;
     for (size_t i = 0; i < n; i += w) {
         const float *row = dv_motion_row(m, f, i, w);
         for (size_t k = i; k < i + w; k++, row += c) {
-            float a2;
-            m->k->dots_f32(1, c, row, row, c, &a2);
-            if (!isfinite(a2)) /* no numbers: the cell counts as changed until there are */
-                a2 = 0;
-            else
+            float a2 = m->away[k];
+            if (first)
+                m->k->dots_f32(1, c, row, row, c, &a2);
+            if (isfinite(a2)) /* else the cell counts as changed until there are numbers */
                 memcpy(m->ref + k * c, row, c * sizeof(float));
-            m->ref2[k] = a2;
+            m->ref2[k] = isfinite(a2) ? a2 : 0;
         }
     }
     learn_background(m);

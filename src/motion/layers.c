@@ -83,8 +83,13 @@ dmv_status dv_motion_layers(const dv_exec *x, dv_motion_layer *out, size_t cap, 
 
 int32_t dv_motion_default_layer(const dv_motion_layer *l, size_t n)
 {
-    for (size_t i = 0; i < n; i++) /* the dissertation's place: about half way */
-        if (l[i].macs >= 0.3)
-            return l[i].tensor;
-    return n ? l[n - 1].tensor : -1;
+    size_t best = n;
+    for (size_t i = 0; i < n; i++) { /* cheap to look at, half way, and not too coarse */
+        const double size = (double)l[i].w * l[i].h * l[i].c;
+        if (l[i].macs < 0.2 || l[i].macs > 0.5 || l[i].w * l[i].h < 150)
+            continue;
+        if (best == n || size < (double)l[best].w * l[best].h * l[best].c)
+            best = i;
+    }
+    return best < n ? l[best].tensor : n ? l[n / 2].tensor : -1;
 }

@@ -32,7 +32,7 @@ static size_t mixture_parts(dv_motion *m, dv_part *out)
     out[1] = (dv_part){&m->mean, n * GAUSSIANS, true};
     out[2] = (dv_part){&m->var, n * GAUSSIANS, true};
     out[3] = (dv_part){&m->map, n, true};
-    out[4] = (dv_part){&m->thumb, n * (size_t)m->t.planes, false};
+    out[4] = (dv_part){&m->thumb, n, false};
     out[5] = (dv_part){&m->smooth, n, false};
     return 6;
 }
@@ -95,10 +95,8 @@ static dmv_status mixture_look(dv_motion *m, const dmv_image *img, dv_motion_ver
     float most = 0;
     dv_thumb_make(&m->t, img, m->sums, m->thumb);
     for (size_t i = 0; i < n; i++) {
-        const float *p = m->thumb + i;
-        const float x = m->t.planes == 3 ? 0.25f * (p[0] + 2 * p[n] + p[2 * n]) : p[0];
         m->smooth[i] = block(m->weight + i * GAUSSIANS, m->mean + i * GAUSSIANS,
-                             m->var + i * GAUSSIANS, x, rate);
+                             m->var + i * GAUSSIANS, m->thumb[i], rate);
     }
     for (int y = 0; y < m->t.h; y++)
         for (int x = 0; x < m->t.w; x++) {

@@ -10,7 +10,7 @@
  *
  *   - a look at a thumbnail comes first, before the net is fed: block means, made equal in gain and
  *     offset by a robust fit, so that neither light nor camera gain counts as motion, and measured
- *     in units of each block's own noise, so that waving trees stop to count;
+ *     in units of each block's own noise, so that waving trees cease to count;
  *   - it compares with the last frame that the detector saw: while nothing has changed since, that
  *     frame's boxes still stand (dv_motion_holds), so people who stop are not forgotten;
  *   - if something did, the features are asked with a threshold of their own;
@@ -138,8 +138,8 @@ dmv_status dv_motion_layers(const dv_exec *x, dv_motion_layer *out, size_t cap, 
 int32_t dv_motion_default_layer(const dv_motion_layer *l, size_t n);
 
 /* 1 - max(0, cosine) of n pairs of c numbers, one after the other: 0 if both are zero, 1 if one is
- * or where a number is not finite. b2: squared lengths of b. */
+ * or where a number is not finite. a2, b2: squared lengths, those of a are written. */
 void dv_motion_distances(const dv_kernels *k, size_t n, size_t c, const float *a, const float *b,
-                         const float *b2, float *out);
+                         float *a2, const float *b2, float *out);
 
 #endif

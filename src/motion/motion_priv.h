@@ -62,12 +62,12 @@ struct dv_motion {
 
     /* what the mode learned: see the files of the modes */
     dv_thumb t;
-    float *bg, *bg2;                        /* background: features, pixels; squared lengths */
-    float *weight, *mean, *var;             /* mixture */
-    float *ref, *ref2;                      /* features of the last frame that went on */
-    float *mu, *dev, *change;               /* a cell: usual distance from ref, and now */
-    float *last, *mark, *base;              /* thumbnails to compare with, */
-    float *level, *still, *known;           /* a block: noise, seconds, is there a background */
+    float *bg, *bg2;                 /* background: features, pixels; squared lengths */
+    float *weight, *mean, *var;      /* mixture */
+    float *ref, *ref2;               /* features of the last frame that went on */
+    float *mu, *dev, *change, *away; /* a cell: usual distance from ref, and now; squared length */
+    float *last, *mark, *base;       /* thumbnails to compare with, */
+    float *level, *still, *known;    /* a block: noise, seconds, is there a background */
     float *thumb, *score, *ground, *smooth; /* now; work */
     float *work;                            /* a row of features */
     uint16_t *sums;
@@ -75,7 +75,6 @@ struct dv_motion {
     int32_t *cells; /* a block: its cell */
     bool *busy;     /* a cell */
     double marked;  /* when `mark` was looked at last */
-    dv_fit fit[3];
     bool force;
 };
 
@@ -123,13 +122,13 @@ void dv_motion_forget(dv_motion *m);
 /* ---- thumb.c ---- */
 /* About `target` blocks on the longer side. */
 void dv_thumb_shape(dv_thumb *t, const dmv_image *img, int target);
-/* Block means, plane by plane; sums: 4 * (width * channels) bytes. */
+/* Means of all channels but alpha; sums: width * channels numbers. */
 void dv_thumb_make(const dv_thumb *t, const dmv_image *img, uint16_t *sums, float *out);
-/* Robust fit of each plane; blocks where either is burnt out do not count. */
-void dv_thumb_fit(const dv_thumb *t, const float *ref, const float *now, dv_fit *fit);
-/* Mean over planes of squared residual / (noise^2 + level), then over 3x3 blocks. squares: the
- * residuals squared, mean over planes; work: as many numbers. */
-void dv_thumb_score(const dv_thumb *t, const float *ref, const float *now, const dv_fit *fit,
+/* A robust fit; blocks where either is burnt out do not count. */
+dv_fit dv_thumb_fit(const dv_thumb *t, const float *ref, const float *now);
+/* squares: what the fit leaves, squared. out: that over (times * level + noise^2), mean of 3x3
+ * blocks. work: t->n numbers. */
+void dv_thumb_score(const dv_thumb *t, const float *ref, const float *now, dv_fit fit,
                     const float *level, float times, float noise, float *squares, float *work,
                     float *out);
 

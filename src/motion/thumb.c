@@ -17,28 +17,51 @@ void dv_thumb_shape(dv_thumb *t, const dmv_image *img, int target)
     t->bw = t->bh = block;
     t->w = (img->width + block - 1) / block;
     t->h = (img->height + block - 1) / block;
-    t->planes = 1;
     t->every = block >= 9 ? 3 : block >= 5 ? 2 : 1;
     t->n = (size_t)t->w * (size_t)t->h;
 }
 
-/* Sums of n columns of bytes over `rows` rows, `stride` bytes apart. */
-static void columns(size_t n, size_t rows, size_t stride, const uint8_t *p, uint16_t *sums)
+/* sums[i] = or += a[i] + b[i] + c[i] */
+static void three(size_t n, const uint8_t *a, const uint8_t *b, const uint8_t *c, bool add,
+                  uint16_t *restrict sums)
 {
-    enum { STRIP = 64 };
+    if (add)
+        for (size_t i = 0; i < n; i++)
+            sums[i] = (uint16_t)(sums[i] + a[i] + b[i] + c[i]);
+    else
+        for (size_t i = 0; i < n; i++)
+            sums[i] = (uint16_t)(a[i] + b[i] + c[i]);
+}
+
+/* Sums of n columns of bytes over `rows` rows, `stride` bytes apart. */
+static void columns(size_t n, size_t rows, size_t stride, const uint8_t *p, uint16_t *restrict sums)
+{
+    size_t y = 0;
+    for (; y + 3 <= rows; y += 3)
+        three(n, p + y * stride, p + (y + 1) * stride, p + (y + 2) * stride, y > 0, sums);
+    for (; y < rows; y++)
+        for (size_t i = 0; i < n; i++)
+            sums[i] = (uint16_t)((y ? sums[i] : 0) + p[y * stride + i]);
+}
+
+/* Sum of n numbers, none above `most`: four at a time as parts of one word where none of the four
+ * can overflow. */
+static uint32_t sum_of(const uint16_t *s, size_t n, size_t most)
+{
+    uint32_t sum = 0;
     size_t i = 0;
-    for (; i + STRIP <= n; i += STRIP) {
-        uint16_t s[STRIP] = {0};
-        for (size_t y = 0; y < rows; y++)
-            for (size_t k = 0; k < STRIP; k++)
-                s[k] = (uint16_t)(s[k] + p[y * stride + i + k]);
-        memcpy(sums + i, s, sizeof s);
+    if ((n / 4 + 1) * most <= UINT16_MAX) {
+        uint64_t four = 0, v;
+        for (; i + 4 <= n; i += 4) {
+            memcpy(&v, s + i, sizeof v);
+            four += v;
+        }
+        four = (four & 0x0000ffff0000ffffu) + (four >> 16 & 0x0000ffff0000ffffu);
+        sum = (uint32_t)four + (uint32_t)(four >> 32);
     }
-    for (; i < n; i++) {
-        sums[i] = 0;
-        for (size_t y = 0; y < rows; y++)
-            sums[i] = (uint16_t)(sums[i] + p[y * stride + i]);
-    }
+    for (; i < n; i++)
+        sum += s[i];
+    return sum;
 }
 
 void dv_thumb_make(const dv_thumb *t, const dmv_image *img, uint16_t *sums, float *out)
@@ -57,9 +80,7 @@ void dv_thumb_make(const dv_thumb *t, const dmv_image *img, uint16_t *sums, floa
         for (int x = 0; x < t->w; x++) {
             const int left = x * t->bw, wide = DV_MIN(t->bw, img->width - left);
             const uint16_t *s = sums + (size_t)left * (size_t)channels;
-            uint32_t sum = 0;
-            for (int i = 0; i < wide * channels; i++)
-                sum += s[i];
+            const uint32_t sum = sum_of(s, (size_t)(wide * channels), (size_t)rows * UINT8_MAX);
             out[x] = (float)sum / (float)(rows * wide * DV_MIN(channels, 3));
         }
     }
@@ -79,18 +100,19 @@ static float total(const float *v)
     return s;
 }
 
-/* One plane: weights fall with the residual (Cauchy), whose scale is found on the way. The slope is
- * drawn a little to 1, so that pictures without contrast have one. Of larger planes every fourth
+/* Weights fall with the residual (Cauchy), whose scale is found on the way. The slope is
+ * drawn a little to 1, so that pictures without contrast have one. Of many blocks every fourth
  * group of blocks is read. */
-static dv_fit fit_plane(size_t n, const float *ref, const float *now)
+dv_fit dv_thumb_fit(const dv_thumb *t, const float *ref, const float *now)
 {
+    const size_t n = t->n;
     const size_t step = n > 1500     ? 3 * LANES
                         : n >= LANES ? LANES
                                      : 1,
                  lanes = n >= LANES ? LANES : 1;
     dv_fit f = {1, 0};
     float inverse = 0; /* of the squared scale */
-    for (int round = 0; round < 4; round++) {
+    for (int round = 0; round < 3; round++) {
         sums5 s = {{0}, {0}, {0}, {0}, {0}};
         float dev[LANES] = {0};
         for (size_t i = 0; i + lanes <= n; i += step)
@@ -112,7 +134,7 @@ static dv_fit fit_plane(size_t n, const float *ref, const float *now)
                     cov = total(s.rx) / sw - mr * mx;
         f.gain = fminf(fmaxf((cov + 4) / (var + 4), 0.25f), 4);
         f.offset = mx - f.gain * mr;
-        if (round == 3)
+        if (round == 2)
             break;
         for (size_t i = 0; i + lanes <= n; i += step)
             for (size_t k = 0; k < lanes; k++) {
@@ -128,37 +150,29 @@ static dv_fit fit_plane(size_t n, const float *ref, const float *now)
     return f;
 }
 
-void dv_thumb_fit(const dv_thumb *t, const float *ref, const float *now, dv_fit *fit)
-{
-    for (int p = 0; p < t->planes; p++)
-        fit[p] = fit_plane(t->n, ref + (size_t)p * t->n, now + (size_t)p * t->n);
-}
-
-void dv_thumb_score(const dv_thumb *t, const float *ref, const float *now, const dv_fit *fit,
-                    const float *level, float times, float noise, float *squares, float *work,
-                    float *out)
+void dv_thumb_score(const dv_thumb *t, const float *restrict ref, const float *restrict now,
+                    dv_fit fit, const float *restrict level, float times, float noise,
+                    float *restrict squares, float *restrict work, float *restrict out)
 {
     const size_t n = t->n, w = (size_t)t->w;
     const float least = noise * noise;
-    for (int p = 0; p < t->planes; p++) {
-        const float *r = ref + (size_t)p * n, *x = now + (size_t)p * n, g = fit[p].gain,
-                    o = fit[p].offset, by = 1 / (float)t->planes;
-        for (size_t i = 0; i < n; i++) {
-            const float e = x[i] - fminf(fmaxf(g * r[i] + o, 0), 255);
-            squares[i] = (p ? squares[i] : 0) + e * e * by;
-        }
+    for (size_t i = 0; i < n; i++) {
+        float r = fit.gain * ref[i] + fit.offset;
+        r = r > 0 ? r : 0;
+        r = r < 255 ? r : 255;
+        squares[i] = (now[i] - r) * (now[i] - r);
     }
+    for (size_t i = 0; i < n; i++)
+        out[i] = squares[i] / (times * level[i] + least);
     /* 3x3 means: rows, then columns, with the edges repeated */
     for (size_t y = 0; y < (size_t)t->h; y++) {
-        const float *s = squares + y * w, *l = level + y * w;
-        float *o = work + y * w, before = s[0] / (times * l[0] + least), here = before;
-        for (size_t x = 0; x < w; x++) {
-            const size_t right = x + 1 < w ? x + 1 : x;
-            const float next = s[right] / (times * l[right] + least);
-            o[x] = (before + here + next) * (1 / 9.0f);
-            before = here;
-            here = next;
-        }
+        const float *s = out + y * w;
+        float *o = work + y * w;
+        o[0] = (s[0] + s[0] + s[w > 1]) * (1 / 9.0f);
+        for (size_t x = 1; x + 1 < w; x++)
+            o[x] = (s[x - 1] + s[x] + s[x + 1]) * (1 / 9.0f);
+        if (w > 1)
+            o[w - 1] = (s[w - 2] + s[w - 1] + s[w - 1]) * (1 / 9.0f);
     }
     for (size_t y = 0; y < (size_t)t->h; y++) {
         const float *a = work + (y ? y - 1 : y) * w, *b = work + y * w,

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+#define FAR 50.0 /* squared deviations of a box from its track */
+
 typedef struct filter { /* place, speed and their covariance */
     double x, v, xx, xv, vv;
 } filter;
@@ -65,7 +67,8 @@ void dv_track_options_init(dv_track_options *o)
 void dv_track_options_faces(dv_track_options *o)
 {
     dv_track_options_init(o);
-    o->margin = 0.4f;
+    o->margin = 0.5f;
+    o->overlap_new = 0.2f;
     o->speed = 3;
     o->acceleration = 12;
 }
@@ -332,6 +335,16 @@ static float overlap(const float a[4], const float b[4], float margin)
     return w > 0 && h > 0 ? w * h / (aw * ah + bw * bh - w * h) : 0;
 }
 
+/* Is the middle of the box so far from where it was expected that it is somebody else's, however
+ * much they overlap? */
+static bool beyond(const dv_tracker *t, const entry *k, const float box[4])
+{
+    double z[PARTS];
+    measure(box, z);
+    const double r = t->o.noise * k->k.box[3], dx = z[CX] - k->f[CX].x, dy = z[CY] - k->f[CY].x;
+    return dx * dx / (k->f[CX].xx + r * r) + dy * dy / (k->f[CY].xx + r * r) > FAR;
+}
+
 /* Tracks in one of the states (a mask) that have no box yet, and boxes with scores in [lo, hi). */
 static void match(dv_tracker *t, unsigned states, float lo, float hi, float least)
 {
@@ -348,7 +361,8 @@ static void match(dv_tracker *t, unsigned states, float lo, float hi, float leas
         for (size_t j = 0; j < cols; j++) {
             const float o =
                 overlap(t->alive[t->row[i]]->k.box, t->boxes[t->col[j]].box, t->o.margin);
-            t->gain[i * cols + j] = o >= least ? o : 0;
+            const bool far = o >= least && beyond(t, t->alive[t->row[i]], t->boxes[t->col[j]].box);
+            t->gain[i * cols + j] = o >= least && !far ? o : 0;
         }
     dv_assign(rows, cols, t->gain, t->work, t->pair);
     for (size_t i = 0; i < rows; i++)

@@ -10,9 +10,20 @@
 int32_t dv_graph_find(const dv_graph *g, const char *name)
 {
     for (size_t i = 0; name && i < g->n_tensors; i++)
-        if (g->tensors[i].name && strcmp(g->tensors[i].name, name) == 0)
+        if (g->tensors[i].name && !g->tensors[i].data && strcmp(g->tensors[i].name, name) == 0)
             return (int32_t)i;
-    return -1;
+    for (size_t i = g->n_nodes; name && i-- > 0;)
+        if (g->nodes[i].name && g->nodes[i].n_out > 0 && strcmp(g->nodes[i].name, name) == 0)
+            return g->nodes[i].out[0];
+    if (!name || *name != '#')
+        return -1;
+    size_t step = 0;
+    const char *p = name + 1;
+    for (; *p >= '0' && *p <= '9' && step < g->n_nodes; p++)
+        step = step * 10 + (size_t)(*p - '0');
+    return p > name + 1 && !*p && step < g->n_nodes && g->nodes[step].n_out > 0
+               ? g->nodes[step].out[0]
+               : -1;
 }
 
 static bool copy_tensors(const dv_graph *from, dv_graph *to)

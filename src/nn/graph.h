@@ -181,7 +181,8 @@ dmv_status dv_graph_cut(const dv_graph *from, int32_t tensor, dv_graph *to, size
 /* Marks what a tensor depends on: tensors (n_tensors) and nodes (n_nodes, *count of which are
  * marked). true = an input of the graph is among it. */
 bool dv_graph_behind(const dv_graph *g, int32_t tensor, bool *tensors, bool *nodes, size_t *count);
-/* Number of the tensor with that name, -1 = none. */
+/* The tensor with that name; else the result of the last node with that name; "#12": of node 12.
+ * -1 = none. */
 int32_t dv_graph_find(const dv_graph *g, const char *name);
 
 const char *dv_op_name(uint16_t op); /* "Conv" */

@@ -416,6 +416,13 @@ static void cut_refusals(void **state)
     assert_int_equal(dv_graph_find(&n.g, "in0"), n.in[0]);
     assert_int_equal(dv_graph_find(&n.g, "nothing of the kind"), -1);
     assert_int_equal(dv_graph_find(&n.g, NULL), -1);
+    assert_int_equal(dv_graph_find(&n.g, "node"), out); /* of several, the last */
+    assert_int_equal(dv_graph_find(&n.g, "#0"), n.g.nodes[0].out[0]);
+    assert_int_equal(dv_graph_find(&n.g, "#1"), n.g.nodes[1].out[0]);
+    static const char *const none[] = {"#", "#1x", "#99999999999999999999999", "# 1", "#-1",
+                                       "",  "w"};
+    for (size_t i = 0; i < DV_COUNT(none); i++)
+        assert_int_equal(dv_graph_find(&n.g, none[i]), -1);
     nt_close(&n);
 }
 

@@ -1,0 +1,1 @@
+typedef int dv_scene_empty;
