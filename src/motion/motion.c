@@ -214,7 +214,8 @@ dmv_status dv_motion_sizes(dv_motion *m, int iw, int ih, dmv_pixel_format format
 static void tick(dv_motion *m, double time)
 {
     const double dt = time - m->clock;
-    m->step = m->started && dt > 0 ? DV_MIN(dt, 1.0) : 0;
+    if (m->started) /* else it is 0, or the last one of the state that was restored */
+        m->step = dt > 0 ? DV_MIN(dt, 1.0) : 0;
     if (isfinite(time)) {
         m->clock = time;
         m->started = true;

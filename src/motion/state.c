@@ -8,7 +8,8 @@
  *   4  width, 4 height, 4 channels of the features; 0 if there were none yet
  *   8  floats: part of the features that the picture fills, across and down
  *   4  frames, 4 decisions so far, 4 whether boxes hold
- *   8  seconds of the gate's clock, 8 when a frame went on last (doubles)
+ *   8  seconds of the gate's clock, 8 when a frame went on last, 8 when `mark` was looked at last,
+ *   8  the last step (doubles)
  *      the arrays of the mode, floats, in the order of its dv_part list
  *  32  SHA-256 of all before
  */
@@ -64,6 +65,8 @@ dmv_status dv_motion_save(const dv_motion *cm, dv_buf *b, dv_err *e)
     dv_buf_u32(b, m->holds);
     put_double(b, m->now);
     put_double(b, m->went);
+    put_double(b, m->marked);
+    put_double(b, m->step);
     dv_part part[DV_MOTION_PARTS];
     const size_t n = dv_motion_parts(m, part);
     for (size_t i = 0; i < n; i++)
@@ -98,12 +101,15 @@ static dmv_status read_head(dv_motion *m, dv_reader *r, dv_err *e)
     m->holds = dv_rd_u32(r) == 1;
     m->now = get_double(r);
     m->went = get_double(r);
+    m->marked = get_double(r);
+    m->step = get_double(r);
     const bool features = h[3] && h[4] && h[5];
     const bool fills = m->fill[0] > 0 && m->fill[0] <= 1 && m->fill[1] > 0 && m->fill[1] <= 1;
     if (r->bad || h[0] < 1 || h[0] > DV_IMAGE_SIDE || h[1] < 1 || h[1] > DV_IMAGE_SIDE ||
         dv_image_channels((dmv_pixel_format)h[2]) == 0 || h[3] > 4096 || h[4] > 4096 ||
         h[5] > 65536 || (!features && (h[3] || h[4] || h[5] || m->decided)) || !fills ||
         !m->frames || !(m->now >= 0 && m->now < 1e15) || !(m->went >= 0 && m->went <= m->now) ||
+        !(m->marked >= 0 && m->marked <= m->now) || !(m->step >= 0 && m->step <= 1) ||
         (features && !m->decided))
         return damaged(e);
     size_t needed;

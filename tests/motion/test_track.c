@@ -172,7 +172,7 @@ static void many_walk(void **s)
             dv_tracker_update(t, b, (size_t)n, f * 0.04);
             for (int i = 0; i < n; i++) {
                 const uint64_t id = id_of(t, i);
-                if (!id)
+                if (!id || dv_tracker_find(t, id)->state == DV_TRACK_YOUNG)
                     continue;
                 seen++;
                 switches += last[who[i]] && last[who[i]] != id;
