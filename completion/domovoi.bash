@@ -8,17 +8,18 @@ _domovoi() {
 
     if [[ $COMP_CWORD -eq 1 ]]; then
         COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
-            eval doctor help --help --version' -- "$cur"))
+            motion eval doctor help --help --version' -- "$cur"))
         return
     fi
     case $verb in
     help)
         COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
-            eval doctor' -- "$cur"))
+            motion eval doctor' -- "$cur"))
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
     model) sub='export import info plan quantize verify' ;;
     eval) sub='verify' ;;
+    motion) sub='probe' ;;
     bench) sub='model search pipeline' ;;
     esac
     # After bench a net or an option may stand as well.
@@ -37,10 +38,10 @@ _domovoi() {
         COMPREPLY=($(compgen -W 'yunet ultraface ultraface-raw retinaface' -- "$cur")); return ;;
     --threads | -t | --fmr | --threshold | --min-score | --max-side | --scales | --runs | --size | \
         --top | --name | --licence | --origin | --mean | --scale | --crop | --dim | \
-        --thresholds | --thresholds-from | --probes)
+        --thresholds | --thresholds-from | --probes | --noise | --seed)
         return ;;
     --form) COMPREPLY=($(compgen -W 'float int8 fp16' -- "$cur")); return ;;
-    --images) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    --images | --pictures) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
     esac
 
     case $verb in
@@ -75,6 +76,7 @@ _domovoi() {
         *) opts+=' --model --size --layers' ;;
         esac ;;
     eval) opts="$out $cpu $det --model --mirror --images --pairs --aligned --dump" ;;
+    motion) opts="$out $cpu --detector --pictures --size --pairs --noise --seed" ;;
     doctor) opts="$out $cpu --gallery" ;;
     esac
     if [[ $cur == -* ]]; then

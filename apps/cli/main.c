@@ -24,6 +24,7 @@ static const entry verbs[] = {
      "People"},
     {{"model", "import a net from ONNX; info, plan, verify", cli_model}, "Nets"},
     {{"bench", "time a net", cli_bench}, "Nets"},
+    {{"motion", "where to cut a detector to see motion", cli_motion}, "Nets"},
     {{"eval", "accuracy on a list of pairs", cli_eval}, "Nets"},
     {{"doctor", "check the installation", cli_doctor}, "Nets"},
 };

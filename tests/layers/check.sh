@@ -15,7 +15,7 @@ complain() {
 may() {
     layer=$1
     shift
-    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|import|quant|export|gallery|eval)/' "src/$layer" |
+    used=$(grep -rhoE '^#include "(base|kernels|nn|face|motion|image|import|quant|export|gallery|eval)/' "src/$layer" |
         sed 's/.*"//; s/\/$//' | sort -u)
     for other in $used; do
         case " $layer $* " in
@@ -30,6 +30,7 @@ may base
 may kernels base
 may nn base kernels
 may face base kernels nn
+may motion base kernels nn face
 may image base
 may import base kernels nn
 may quant base kernels nn import
@@ -40,8 +41,8 @@ may eval base kernels nn face image
 outside=$(grep -rlE '#include <(immintrin|x86intrin|arm_neon|arm_acle)\.h>' src apps | grep -v '^src/kernels/')
 [ -z "$outside" ] || complain "intrinsics outside src/kernels: $outside"
 foreign=$(grep -rlE '#include <(jpeglib|spng|webp|cairo|sqlite3|jansson|protobuf-c|sodium)' \
-    src/base src/kernels src/nn src/face include)
-[ -z "$foreign" ] || complain "the device library includes other libraries: $foreign"
+    src/base src/kernels src/nn src/face src/motion include)
+[ -z "$foreign" ] || complain "the device library or motion includes other libraries: $foreign"
 
 if [ "$2" = library ]; then
     needed=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
