@@ -576,7 +576,7 @@ class Faces(Case):
         return d
 
     def test_motion_probe(self):
-        args = ['motion', 'probe', '--size', '320x240', '--pairs', '6', '-t', '1']
+        args = ['motion', 'probe', '--size', '320x256', '--pairs', '6', '-t', '1']
         (d,) = lines(self.code(0, run(*args, '--json')))
         names = [r['layer'] for r in d['layers']]
         self.assertIn(d['suggested'], names)
