@@ -52,7 +52,7 @@ void dv_motion_options_init(dv_motion_options *o, dv_motion_mode mode)
         o->rate = 0.005f;
     }
     if (mode == DV_MOTION_DOMOVOI) {
-        o->gate = 0.02f;
+        o->gate = 0.01f;
         o->box = 5;
         o->rate = 0.05f;
     }

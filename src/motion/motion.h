@@ -55,7 +55,7 @@ typedef struct dv_motion_options {
     dv_motion_mode mode;
     /* The gate goes on where the motion of any cell reaches it. [pixel: mean squared difference of
      * the channels, 1000; mog2: share of foreground, 0.5; amphibian: 1 - cosine, 0.4; domovoi:
-     * the same, against the last frame that went on, 0.02] */
+     * the same, against the last frame that went on, 0.01] */
     float gate;
     /* A box is kept if the mean motion inside is at least this. [pixel, amphibian: as gate; mog2:
      * 0.3; domovoi: as look, against the background, 5] */

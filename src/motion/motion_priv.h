@@ -126,8 +126,8 @@ void dv_thumb_shape(dv_thumb *t, const dmv_image *img, int target);
 void dv_thumb_make(const dv_thumb *t, const dmv_image *img, uint16_t *sums, float *out);
 /* A robust fit; blocks where either is burnt out do not count. */
 dv_fit dv_thumb_fit(const dv_thumb *t, const float *ref, const float *now);
-/* squares: what the fit leaves, squared. out: that over (times * level + noise^2), mean of 3x3
- * blocks. work: t->n numbers. */
+/* squares: what the fit leaves, squared. out: that over (times * level + noise^2 + what a
+ * change of light may leave), mean of 3x3 blocks. work: t->n numbers. */
 void dv_thumb_score(const dv_thumb *t, const float *ref, const float *now, dv_fit fit,
                     const float *level, float times, float noise, float *squares, float *work,
                     float *out);

@@ -10,6 +10,7 @@
 
 #define SHORT_ROWS 256 /* rows of bytes that fit in the sum of 16 bits */
 #define BURNT 250.0f
+#define LIGHT 0.1f /* part of a change of light that a straight line may get wrong */
 
 void dv_thumb_shape(dv_thumb *t, const dmv_image *img, int target)
 {
@@ -155,7 +156,7 @@ void dv_thumb_score(const dv_thumb *t, const float *restrict ref, const float *r
                     float *restrict squares, float *restrict work, float *restrict out)
 {
     const size_t n = t->n, w = (size_t)t->w;
-    const float least = noise * noise;
+    const float least = noise * noise, loose = LIGHT * (fit.gain - 1);
     for (size_t i = 0; i < n; i++) {
         float r = fit.gain * ref[i] + fit.offset;
         r = r > 0 ? r : 0;
@@ -163,7 +164,7 @@ void dv_thumb_score(const dv_thumb *t, const float *restrict ref, const float *r
         squares[i] = (now[i] - r) * (now[i] - r);
     }
     for (size_t i = 0; i < n; i++)
-        out[i] = squares[i] / (times * level[i] + least);
+        out[i] = squares[i] / (times * level[i] + least + loose * loose * ref[i] * ref[i]);
     /* 3x3 means: rows, then columns, with the edges repeated */
     for (size_t y = 0; y < (size_t)t->h; y++) {
         const float *s = out + y * w;
