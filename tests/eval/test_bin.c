@@ -103,7 +103,7 @@ static void test_python2(void **state)
                "eh\x02"
                "a]q\x15(\x88\x88\x88\x88\x88\x89\x89\x89\x89\x89"
                "e\x86q\x16.",
-               22);
+               23);
     if (dv_bin_parse(b.data, b.size, "x.bin", &out, &e))
         fail_msg("%s", e.msg);
     assert_int_equal(out.pairs.n, 10);
