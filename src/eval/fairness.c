@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "eval/interval.h"
+#include "eval/metrics.h"
 
 dmv_status dv_fairness_open(dv_fairness *f, size_t groups, dv_err *e)
 {
@@ -42,9 +42,8 @@ void dv_fairness_add(dv_fairness *f, uint32_t a, uint32_t b, bool same, bool acc
 static void finish(dv_rate *r, double least)
 {
     r->rate = r->pairs ? (double)r->errors / (double)r->pairs : NAN;
-    dv_binomial_interval(r->errors, r->pairs, 0.95, &r->lo, &r->hi);
-    if (!r->pairs)
-        r->lo = r->hi = NAN;
+    r->ci = r->pairs ? dv_clopper_pearson((double)r->errors, (double)r->pairs, 0.95)
+                     : (dv_interval){NAN, NAN};
     r->small = (double)r->pairs < least;
 }
 

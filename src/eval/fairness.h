@@ -6,12 +6,13 @@
 #ifndef DV_EVAL_FAIRNESS_H
 #define DV_EVAL_FAIRNESS_H
 
-#include "base/base.h"
+#include "eval/metrics.h"
 
 typedef struct dv_rate {
     uint64_t pairs, errors;
-    double rate, lo, hi; /* NAN without pairs; lo, hi: Clopper-Pearson, 95 % */
-    bool small;          /* too few pairs to say something about this rate */
+    double rate;    /* NAN without pairs */
+    dv_interval ci; /* dv_clopper_pearson, 95 % */
+    bool small;     /* too few pairs to say something about this rate */
 } dv_rate;
 
 typedef struct dv_group {

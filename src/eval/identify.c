@@ -342,16 +342,16 @@ static size_t at_least(const float *list, size_t n, float s)
     return lo;
 }
 
-void dv_ident_judge(const dv_ident *x, dv_trial *out)
+void dv_ident_judge(const dv_ident *x, dv_answer *out)
 {
     for (size_t i = 0; i < x->trials; i++) {
         const pair *t = &x->trial[i];
         const float *list = x->best + (size_t)t->probe * x->o.depth;
         size_t n = x->kept[t->probe];
-        out[i] = (dv_trial){.probe = t->probe,
-                            .rank = t->mate > NONE ? 1 + (uint32_t)at_least(list, n, t->mate) : 0,
-                            .mate = t->mate,
-                            .other = n ? list[0] : NONE};
+        out[i] = (dv_answer){.probe = t->probe,
+                             .rank = t->mate > NONE ? 1 + (uint32_t)at_least(list, n, t->mate) : 0,
+                             .mate = t->mate,
+                             .other = n ? list[0] : NONE};
     }
 }
 
@@ -362,7 +362,7 @@ static uint64_t share(double rate, uint64_t n)
     return v < 0 ? 0 : v >= (double)n ? n : (uint64_t)v;
 }
 
-bool dv_ident_far(const dv_ident *x, const dv_trial *t, double rate, uint64_t *accepted,
+bool dv_ident_far(const dv_ident *x, const dv_answer *t, double rate, uint64_t *accepted,
                   float *threshold)
 {
     uint64_t pairs = x->distractors * x->n, want = share(rate, pairs);
@@ -445,7 +445,7 @@ dmv_status dv_fuse_mean(const dv_templates *in, size_t dim, float *v, uint32_t *
 
 /* ---- arithmetic on trials ---- */
 
-size_t dv_cmc(const dv_trial *t, size_t n, size_t depth, size_t *hits)
+size_t dv_cmc(const dv_answer *t, size_t n, size_t depth, size_t *hits)
 {
     size_t mated = 0;
     memset(hits, 0, depth * sizeof *hits);
@@ -459,7 +459,7 @@ size_t dv_cmc(const dv_trial *t, size_t n, size_t depth, size_t *hits)
     return mated;
 }
 
-dmv_status dv_open_set(const dv_trial *t, size_t n, double rate, dv_open_point *out, dv_err *e)
+dmv_status dv_open_set(const dv_answer *t, size_t n, double rate, dv_open_point *out, dv_err *e)
 {
     size_t at = 0;
     memset(out, 0, sizeof *out);

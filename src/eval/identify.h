@@ -2,7 +2,7 @@
  *
  * identify.h - 1:N search scored: probes against a gallery and any number of distractors.
  *
- *     dv_ident *x;  dv_trial *t = ... dv_ident_trials(x) of them
+ *     dv_ident *x;  dv_answer *t = ... dv_ident_trials(x) of them
  *     if (dv_ident_open(ctx, dim, &gallery, &probes, &o, &x, &e)) ...
  *     dv_ident_distract(x, vectors, n, &e);         as often as there are vectors
  *     dv_ident_judge(x, t);                         after any of these
@@ -42,12 +42,12 @@ typedef struct dv_ident_options {
     void *user;
 } dv_ident_options;
 
-typedef struct dv_trial {
+typedef struct dv_answer {
     uint32_t probe;
     uint32_t rank; /* 1 .. depth; depth + 1: further down; 0: the probe has no mate */
     float mate;    /* similarity of the mate; -2 without */
     float other;   /* of the best other subject or distractor; -2 if there is none */
-} dv_trial;
+} dv_answer;
 
 typedef struct dv_ident dv_ident;
 
@@ -64,13 +64,13 @@ dmv_status dv_ident_distract(dv_ident *x, const float *v, size_t n, dv_err *e);
 size_t dv_ident_chunk(size_t dim);
 
 size_t dv_ident_trials(const dv_ident *x);
-void dv_ident_judge(const dv_ident *x, dv_trial *out);
+void dv_ident_judge(const dv_ident *x, dv_answer *out);
 
 /* MegaFace's verification: genuine pairs are the trials, impostor pairs every probe with every
  * distractor. accepted: trials above the impostor score at index floor(rate x pairs) of the
  * descending list. false if the lists are too short to know that score: rate x pairs may then
  * reach beyond `depth` scores of one probe. */
-bool dv_ident_far(const dv_ident *x, const dv_trial *t, double rate, uint64_t *accepted,
+bool dv_ident_far(const dv_ident *x, const dv_answer *t, double rate, uint64_t *accepted,
                   float *threshold);
 
 /* One template a subject: the mean of its unit vectors, at unit length, in the order in which
@@ -81,7 +81,7 @@ dmv_status dv_fuse_mean(const dv_templates *in, size_t dim, float *v, uint32_t *
 /* ---- arithmetic on trials ---- */
 
 /* hits[r]: mated trials of rank r + 1 or better, r < depth. Returns the mated trials. */
-size_t dv_cmc(const dv_trial *t, size_t n, size_t depth, size_t *hits);
+size_t dv_cmc(const dv_answer *t, size_t n, size_t depth, size_t *hits);
 
 /* Open set. The threshold is the lowest at which at most floor(rate x strangers) trials without a
  * mate find anybody; accepted is what is at or above it. */
@@ -95,6 +95,6 @@ typedef struct dv_open_point {
     size_t missed_rank1; /* or not first: FNIR at rank 1; DIR = 1 - FNIR */
 } dv_open_point;
 /* DMV_ERR_ARGUMENT without strangers or without mated trials. */
-dmv_status dv_open_set(const dv_trial *t, size_t n, double rate, dv_open_point *out, dv_err *e);
+dmv_status dv_open_set(const dv_answer *t, size_t n, double rate, dv_open_point *out, dv_err *e);
 
 #endif

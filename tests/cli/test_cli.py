@@ -31,7 +31,7 @@ def run(*args, env=None, stdout=subprocess.PIPE, data=None, program=PROGRAM):
     e = dict(os.environ, DOMOVOI_MODELS=MODELS, HOME=TMP, LC_ALL='C')
     # Under AddressSanitizer: fontconfig, which cairo draws text with, never frees its cache.
     e.setdefault('LSAN_OPTIONS', f'suppressions={TMP}/leaks.txt:print_suppressions=0')
-    for key in ('DOMOVOI_GALLERY', 'XDG_DATA_HOME'):
+    for key in ('DOMOVOI_GALLERY', 'DOMOVOI_CACHE', 'XDG_CACHE_HOME', 'XDG_DATA_HOME'):
         e.pop(key, None)
     e.update(env or {})
     p = subprocess.run([program, *args], stdout=stdout, stderr=subprocess.PIPE, env=e, input=data,

@@ -52,7 +52,7 @@ static void test_by_hand(void **state)
     dv_ident_options o = {.depth = 5};
     dv_ident *x;
     dv_err e = {0};
-    dv_trial t[4];
+    dv_answer t[4];
     assert_int_equal(dv_ident_open(ctx, 2, &gallery, &probes, &o, &x, &e), DMV_OK);
     assert_int_equal(dv_ident_trials(x), 4);
     dv_ident_judge(x, t);
@@ -115,7 +115,7 @@ static void test_megaface_by_hand(void **state)
     dv_ident_options o = {.depth = 1};
     dv_ident *x;
     dv_err e = {0};
-    dv_trial t[6];
+    dv_answer t[6];
     assert_int_equal(dv_ident_open(ctx, 2, NULL, &probes, &o, &x, &e), DMV_OK);
     assert_int_equal(dv_ident_trials(x), 6);
     dv_ident_judge(x, t);
@@ -267,7 +267,7 @@ static void test_random(void **state)
         dv_ident_options o = {.depth = depth};
         dv_ident *x;
         dv_err e = {0};
-        dv_trial t[PROBES];
+        dv_answer t[PROBES];
         again want[PROBES];
         assert_int_equal(dv_ident_open(ctx, DIM, &gallery, &probes, &o, &x, &e), DMV_OK);
         for (size_t at = 0; at < n_d;) { /* in parts of any size */
@@ -301,7 +301,7 @@ static void test_open_random(void **state)
     uint32_t seed = 3;
     static const double rates[] = {0, 0.001, 0.01, 0.1, 0.25, 0.5, 0.9, 1};
     for (int round = 0; round < 200; round++) {
-        dv_trial t[120];
+        dv_answer t[120];
         again a[120];
         size_t n = 2 + rnd(&seed) % 118, strangers = 0;
         for (size_t i = 0; i < n; i++) {
@@ -310,7 +310,7 @@ static void test_open_random(void **state)
             a[i].other = (double)(rnd(&seed) % 9) / 4 - 1;
             strangers += a[i].rank == 0;
             t[i] =
-                (dv_trial){(uint32_t)i, (uint32_t)a[i].rank, (float)a[i].mate, (float)a[i].other};
+                (dv_answer){(uint32_t)i, (uint32_t)a[i].rank, (float)a[i].mate, (float)a[i].other};
         }
         for (size_t k = 0; k < DV_COUNT(rates); k++) {
             dv_open_point q, w = open_again(a, n, rates[k]);
@@ -357,7 +357,7 @@ static void test_megaface_random(void **state)
     dv_ident *x;
     assert_int_equal(dv_ident_open(ctx, D, NULL, &probes, &o, &x, &e), DMV_OK);
     assert_int_equal(dv_ident_distract(x, d, M, &e), DMV_OK);
-    static dv_trial t[N * N];
+    static dv_answer t[N * N];
     dv_ident_judge(x, t);
     size_t n = 0, sure = 0;
     for (size_t i = 0; i < N; i++) {
@@ -411,7 +411,7 @@ static void test_constant(void **state)
     dv_templates g = {v, s, 3}, p = {v + 12, s + 3, 3};
     dv_ident_options o = {.depth = 4};
     dv_ident *x;
-    dv_trial t[3];
+    dv_answer t[3];
     assert_int_equal(dv_ident_open(ctx, 4, &g, &p, &o, &x, NULL), DMV_OK);
     dv_ident_judge(x, t);
     for (int i = 0; i < 3; i++)
@@ -467,7 +467,7 @@ static void test_refused(void **state)
     }
     assert_true(failures > 15);
     dv_open_point q;
-    dv_trial t[2] = {{0, 1, 0.5f, 0}, {1, 2, 0.5f, 0}};
+    dv_answer t[2] = {{0, 1, 0.5f, 0}, {1, 2, 0.5f, 0}};
     assert_int_equal(dv_open_set(t, 2, 0.1, &q, &e), DMV_ERR_ARGUMENT);
     t[0].rank = 0;
     assert_int_equal(dv_open_set(t, 2, -0.1, &q, &e), DMV_ERR_ARGUMENT);
