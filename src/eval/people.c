@@ -191,11 +191,11 @@ typedef struct loader {
 
 static dmv_status take_person(loader *o, field subject, field path)
 {
-    uint32_t number, at;
+    uint32_t number = DV_NO_NAME, at;
     size_t before = o->seen.n;
-    if (subject.n == 0 || subject.n > MAX_NAME)
+    if (subject.p && (subject.n == 0 || subject.n > MAX_NAME))
         return bad(&o->l, "the subject has no name, or one of more than 4,096 bytes");
-    if (!dv_names_add(o->names, subject.p, subject.n, &number))
+    if (subject.p && !dv_names_add(o->names, subject.p, subject.n, &number))
         return dv_nomem(o->l.e);
     if (!path.p)
         return push(o->out, number, NULL, 0, o->l.e);
@@ -211,18 +211,25 @@ static dmv_status take_person(loader *o, field subject, field path)
     return push(o->out, number, path.p, path.n, o->l.e);
 }
 
-static dmv_status load_lines(loader *o, bool bare)
+static dmv_status load_lines(loader *o, dv_lines kind)
 {
+    static const char *const want[] = {
+        "expected subject<TAB>path",
+        "expected subject or subject<TAB>path, the same on every line",
+        "expected path or subject<TAB>path, the same on every line",
+    };
+    const field none = {NULL, 0};
     field f[2];
     dmv_status s = DMV_OK;
-    bool paths = false;
+    size_t fields = 0;
     for (size_t n; !s && (n = next_line(&o->l, f, 2));) {
-        if (o->out->n == 0)
-            paths = n == 2;
-        if (n > 2 || (n == 1 && !bare) || paths != (n == 2))
-            return bad(&o->l, bare ? "expected subject or subject<TAB>path, the same on every line"
-                                   : "expected subject<TAB>path");
-        s = take_person(o, f[0], n == 2 ? f[1] : (field){NULL, 0});
+        fields = o->out->n ? fields : n;
+        if (n > 2 || n != fields || (n == 1 && kind == DV_LINES_BOTH))
+            return bad(&o->l, want[kind]);
+        if (n == 1 && kind == DV_LINES_PATH)
+            s = take_person(o, none, f[0]);
+        else
+            s = take_person(o, f[0], n == 2 ? f[1] : none);
     }
     return s;
 }
@@ -317,26 +324,29 @@ static dmv_status json_object(lines *l, strings *id, strings *path)
     return s;
 }
 
-static dmv_status load_json(loader *o, bool bare)
+static dmv_status load_json(loader *o, dv_lines kind)
 {
     strings id = {.n = 0}, path = {.n = 0};
     dmv_status s = json_object(&o->l, &id, &path);
-    if (!s && !(bare && path.n == 0) && id.n != path.n)
+    bool ids = id.n || kind != DV_LINES_PATH, paths = path.n || kind != DV_LINES_SUBJECT;
+    if (!s && ids && paths && id.n != path.n)
         s = dv_fail(o->l.e, DMV_ERR_FORMAT,
                     "%s: %zu of \"id\" and %zu of \"path\"; every picture needs both", o->l.name,
                     id.n, path.n);
     const char *i = (const char *)id.text.data, *p = (const char *)path.text.data;
-    for (size_t k = 0; k < id.n && !s; k++, i += strlen(i) + 1) {
-        s = take_person(o, (field){i, strlen(i)},
-                        path.n ? (field){p, strlen(p)} : (field){NULL, 0});
-        p += path.n ? strlen(p) + 1 : 0;
+    for (size_t k = 0; k < DV_MAX(id.n, path.n) && !s; k++) {
+        s = take_person(o, ids ? (field){i, strlen(i)} : (field){NULL, 0},
+                        paths ? (field){p, strlen(p)} : (field){NULL, 0});
+        i += ids ? strlen(i) + 1 : 0;
+        p += paths ? strlen(p) + 1 : 0;
     }
     dv_buf_free(&id.text);
     dv_buf_free(&path.text);
     return s;
 }
 
-dmv_status dv_people_load(const char *path, bool bare, dv_names *names, dv_people *out, dv_err *e)
+dmv_status dv_people_load(const char *path, dv_lines kind, dv_names *names, dv_people *out,
+                          dv_err *e)
 {
     uint8_t *data = NULL;
     loader o = {.names = names, .out = out};
@@ -344,7 +354,7 @@ dmv_status dv_people_load(const char *path, bool bare, dv_names *names, dv_peopl
     dmv_status s = open_lines(path, &data, &o.l, e);
     if (s)
         return s;
-    s = o.l.at < o.l.end && *o.l.at == '{' ? load_json(&o, bare) : load_lines(&o, bare);
+    s = o.l.at < o.l.end && *o.l.at == '{' ? load_json(&o, kind) : load_lines(&o, kind);
     if (!s && out->n == 0)
         s = dv_fail(e, DMV_ERR_FORMAT, "%s: nobody in it; lines are subject<TAB>path", path);
     dv_names_free(&o.seen);

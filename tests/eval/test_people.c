@@ -23,13 +23,13 @@ static void put(const char *text, size_t n)
     fclose(f);
 }
 
-static void refused(const char *text, bool bare, const char *word)
+static void refused(const char *text, dv_lines kind, const char *word)
 {
     dv_names names = {0};
     dv_people p;
     dv_err e = {0};
     put(text, strlen(text));
-    assert_int_not_equal(dv_people_load(path, bare, &names, &p, &e), DMV_OK);
+    assert_int_not_equal(dv_people_load(path, kind, &names, &p, &e), DMV_OK);
     if (!strstr(e.msg, word) || !strstr(e.msg, path))
         fail_msg("\"%s\" does not name the file and \"%s\"", e.msg, word);
     assert_true(!p.subject && !p.path && p.n == 0);
@@ -67,12 +67,12 @@ static void test_lists(void **state)
     dv_people g, p;
     dv_err e = {0};
     put(gallery, sizeof gallery - 1);
-    assert_int_equal(dv_people_load(path, false, &names, &g, &e), DMV_OK);
+    assert_int_equal(dv_people_load(path, DV_LINES_BOTH, &names, &g, &e), DMV_OK);
     assert_true(g.n == 3 && g.subject[0] == 0 && g.subject[1] == 1 && g.subject[2] == 0);
     assert_string_equal(g.path[0], "a b/1.jpg");
     assert_string_equal(g.path[1], "/x/2.jpg");
     put(probes, sizeof probes - 1);
-    assert_int_equal(dv_people_load(path, false, &names, &p, &e), DMV_OK);
+    assert_int_equal(dv_people_load(path, DV_LINES_BOTH, &names, &p, &e), DMV_OK);
     assert_true(p.n == 2 && p.subject[0] == 2 && p.subject[1] == 0);
     assert_string_equal(p.path[0], "p\"1.jpg");
     assert_string_equal(p.path[1], "p\\2");
@@ -80,12 +80,26 @@ static void test_lists(void **state)
     dv_people_free(&p);
     dv_people_free(&g);
     put("Ann\nBob\nAnn\n", 12);
-    assert_int_equal(dv_people_load(path, true, &names, &g, &e), DMV_OK);
+    assert_int_equal(dv_people_load(path, DV_LINES_SUBJECT, &names, &g, &e), DMV_OK);
     assert_true(g.n == 3 && !g.path[0] && g.subject[0] == g.subject[2] && names.n == 4);
     dv_people_free(&g);
     put("{\"id\":[\"Ann\",\"Ann\"]}", 20);
-    assert_int_equal(dv_people_load(path, true, &names, &g, &e), DMV_OK);
+    assert_int_equal(dv_people_load(path, DV_LINES_SUBJECT, &names, &g, &e), DMV_OK);
     assert_int_equal(g.n, 2);
+    dv_people_free(&g);
+    put("{\"path\":[\"a\",\"b\"]}", 18);
+    assert_int_equal(dv_people_load(path, DV_LINES_PATH, &names, &g, &e), DMV_OK);
+    assert_true(g.n == 2 && g.subject[1] == DV_NO_NAME);
+    assert_string_equal(g.path[1], "b");
+    dv_people_free(&g);
+    put("x 1.bin\nx 2.bin\n", 16);
+    assert_int_equal(dv_people_load(path, DV_LINES_PATH, &names, &g, &e), DMV_OK);
+    assert_true(g.n == 2 && g.subject[0] == DV_NO_NAME);
+    assert_string_equal(g.path[0], "x 1.bin");
+    dv_people_free(&g);
+    put("Ann\ta\n", 6);
+    assert_int_equal(dv_people_load(path, DV_LINES_PATH, &names, &g, &e), DMV_OK);
+    assert_true(g.n == 1 && g.subject[0] == 1);
     dv_people_free(&g);
     dv_names_free(&names);
 }
@@ -93,34 +107,39 @@ static void test_lists(void **state)
 static void test_refused(void **state)
 {
     (void)state;
-    refused("", false, "nobody");
-    refused("\n\n", true, "nobody");
-    refused("Ann\n", false, "line 1: expected subject<TAB>path");
-    refused("Ann\ta\nBob\tb\tc\n", false, "line 2");
-    refused("Ann\ta\nBob\n", true, "line 2: expected");
-    refused("Ann\nBob\tb\n", true, "line 2: expected");
-    refused("\ta\n", false, "no name");
-    refused("Ann\t\n", false, "path is empty");
-    refused("Ann\ta\nAnn\ta\n", false, "line 2: a is there already");
-    refused("Ann\ta\n\nBob\ta\n", false, "line 3: a is there already under another subject");
-    refused("{", false, "expected a string");
-    refused("{\"id\"}", false, "expected :");
-    refused("{\"id\":[}", false, "expected a string");
-    refused("{\"id\":[\"a\"", false, "expected , or ]");
-    refused("{\"id\":[\"a\"]", false, "expected , or }");
-    refused("{\"id\":[\"a]}", false, "without an end");
-    refused("{\"id\":[\"\\u0041\"]}", false, "escape");
-    refused("{\"id\":[],\"id\":[]}", false, "each once");
-    refused("{\"name\":[]}", false, "only \"id\" and \"path\"");
-    refused("{\"id\":[\"a\"],\"path\":[]}", false, "1 of \"id\" and 0");
-    refused("{\"id\":[],\"path\":[]}", false, "nobody");
-    refused("{\"id\":[\"a\"],\"path\":[\"b\"]} x", false, "behind the last");
+    refused("", DV_LINES_BOTH, "nobody");
+    refused("\n\n", DV_LINES_SUBJECT, "nobody");
+    refused("Ann\n", DV_LINES_BOTH, "line 1: expected subject<TAB>path");
+    refused("Ann\ta\nBob\tb\tc\n", DV_LINES_BOTH, "line 2");
+    refused("Ann\ta\nBob\n", DV_LINES_SUBJECT, "line 2: expected");
+    refused("Ann\nBob\tb\n", DV_LINES_SUBJECT, "line 2: expected");
+    refused("\ta\n", DV_LINES_BOTH, "no name");
+    refused("Ann\t\n", DV_LINES_BOTH, "path is empty");
+    refused("Ann\ta\nAnn\ta\n", DV_LINES_BOTH, "line 2: a is there already");
+    refused("Ann\ta\n\nBob\ta\n", DV_LINES_BOTH,
+            "line 3: a is there already under another subject");
+    refused("{", DV_LINES_BOTH, "expected a string");
+    refused("{\"id\"}", DV_LINES_BOTH, "expected :");
+    refused("{\"id\":[}", DV_LINES_BOTH, "expected a string");
+    refused("{\"id\":[\"a\"", DV_LINES_BOTH, "expected , or ]");
+    refused("{\"id\":[\"a\"]", DV_LINES_BOTH, "expected , or }");
+    refused("{\"id\":[\"a]}", DV_LINES_BOTH, "without an end");
+    refused("{\"id\":[\"\\u0041\"]}", DV_LINES_BOTH, "escape");
+    refused("{\"id\":[],\"id\":[]}", DV_LINES_BOTH, "each once");
+    refused("{\"name\":[]}", DV_LINES_BOTH, "only \"id\" and \"path\"");
+    refused("{\"id\":[\"a\"],\"path\":[]}", DV_LINES_BOTH, "1 of \"id\" and 0");
+    refused("a\nb\tc\n", DV_LINES_PATH, "line 2: expected path");
+    refused("a\na\n", DV_LINES_PATH, "a is there already");
+    refused("{\"path\":[\"a\"]}", DV_LINES_SUBJECT, "0 of \"id\" and 1");
+    refused("{\"id\":[\"a\"]}", DV_LINES_PATH, "1 of \"id\" and 0");
+    refused("{\"id\":[],\"path\":[]}", DV_LINES_BOTH, "nobody");
+    refused("{\"id\":[\"a\"],\"path\":[\"b\"]} x", DV_LINES_BOTH, "behind the last");
     dv_names names = {0};
     dv_people p;
     dv_err e = {0};
     put("a\tb\0c", 5);
-    assert_int_equal(dv_people_load(path, false, &names, &p, &e), DMV_ERR_FORMAT);
-    assert_int_equal(dv_people_load("/nonexistent/x", false, &names, &p, &e), DMV_ERR_IO);
+    assert_int_equal(dv_people_load(path, DV_LINES_BOTH, &names, &p, &e), DMV_ERR_FORMAT);
+    assert_int_equal(dv_people_load("/nonexistent/x", DV_LINES_BOTH, &names, &p, &e), DMV_ERR_IO);
 }
 
 static void labels_refused(const char *text, const char *word)
@@ -167,7 +186,7 @@ static void test_memory(void **state)
     put(text, sizeof text - 1);
     for (uint64_t n = 1; n < 100; n++) {
         dv_alloc_fail_at(n, false);
-        dmv_status s = dv_people_load(path, false, &names, &p, &e);
+        dmv_status s = dv_people_load(path, DV_LINES_BOTH, &names, &p, &e);
         if (!s)
             dv_people_free(&p);
         if (!s && !(s = dv_labels_load(path, &l, &e)))
