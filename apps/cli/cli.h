@@ -34,6 +34,9 @@ int cli_bench(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 int cli_eval_verify(int argc, char **argv); /* eval verify */
+int cli_eval_identify(int argc, char **argv);
+int cli_eval_cross(int argc, char **argv);
+int cli_eval_fairness(int argc, char **argv);
 
 /* "VERB" or "VERB SUBVERB", for messages. */
 extern const char *cli_verb_name;
