@@ -389,6 +389,20 @@ static dmv_status take_labels(dv_labels *o, const lines *l, const field *f)
     return DMV_OK;
 }
 
+static dmv_status take_titles(dv_labels *o, const lines *l, const field *f)
+{
+    for (size_t c = 0; c < o->columns; c++) {
+        uint32_t number;
+        if (f[c + 1].n == 0)
+            return bad(l, "a column without a title");
+        if (!dv_names_add(&o->titles, f[c + 1].p, f[c + 1].n, &number))
+            return dv_nomem(l->e);
+        if (number != c)
+            return bad(l, "two columns have the same title");
+    }
+    return DMV_OK;
+}
+
 dmv_status dv_labels_load(const char *path, dv_labels *out, dv_err *e)
 {
     uint8_t *data = NULL;
@@ -399,6 +413,7 @@ dmv_status dv_labels_load(const char *path, dv_labels *out, dv_err *e)
     if (s)
         return s;
     for (size_t n; !s && (n = next_line(&l, f, DV_COUNT(f)));) {
+        bool titles = !out->columns && f[0].n && f[0].p[0] == '#';
         if (n < 2 || n > DV_COUNT(f)) {
             s = bad(&l, "expected path or subject<TAB>group, with at most 16 groups");
         } else if (!out->columns) {
@@ -409,7 +424,7 @@ dmv_status dv_labels_load(const char *path, dv_labels *out, dv_err *e)
             s = bad(&l, "not as many groups as in the first line");
         }
         if (!s)
-            s = take_labels(out, &l, f);
+            s = titles ? take_titles(out, &l, f) : take_labels(out, &l, f);
     }
     if (!s && !out->keys.n)
         s = dv_fail(e, DMV_ERR_FORMAT, "%s: no labels in it; lines are path or subject<TAB>group",
@@ -423,6 +438,7 @@ dmv_status dv_labels_load(const char *path, dv_labels *out, dv_err *e)
 void dv_labels_free(dv_labels *l)
 {
     dv_names_free(&l->keys);
+    dv_names_free(&l->titles);
     for (size_t c = 0; l->groups && c < l->columns; c++)
         dv_names_free(&l->groups[c]);
     dv_free(l->groups);

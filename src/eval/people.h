@@ -50,11 +50,13 @@ void dv_people_free(dv_people *p);
 typedef struct dv_labels {
     dv_names keys;
     size_t columns;
+    dv_names titles;  /* of the columns; empty if the file has none */
     dv_names *groups; /* one table a column */
     uint32_t *group;  /* keys.n x columns; DV_NO_NAME where a field is empty */
     size_t cap;
 } dv_labels;
-/* Every line must have as many fields as the first; a key that comes twice is an error. */
+/* Every line must have as many fields as the first; a key that comes twice is an error. A first
+ * line that starts with '#' holds titles: #path<TAB>age<TAB>... */
 dmv_status dv_labels_load(const char *path, dv_labels *out, dv_err *e);
 void dv_labels_free(dv_labels *l);
 

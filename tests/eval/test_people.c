@@ -166,6 +166,14 @@ static void test_labels(void **state)
     assert_memory_equal(l.group, want, sizeof want);
     assert_int_equal(dv_names_find(&l.keys, "Cy", 2), 2);
     dv_labels_free(&l);
+    put("#who\tsex\tage\nAnn\tf\told\n#b\tm\t1\n", 30);
+    assert_int_equal(dv_labels_load(path, &l, &e), DMV_OK);
+    assert_true(l.keys.n == 2 && l.titles.n == 2 && l.groups[1].n == 2);
+    assert_string_equal(l.titles.v[1], "age");
+    dv_labels_free(&l);
+    labels_refused("#a\tb\n", "no labels");
+    labels_refused("#a\tb\tb\nx\ty\tz\n", "same title");
+    labels_refused("#a\t\nx\ty\n", "without a title");
     labels_refused("", "no labels");
     labels_refused("Ann\n", "line 1");
     labels_refused("Ann\tf\nBob\tm\told\n", "line 2: not as many");
