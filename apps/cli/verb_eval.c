@@ -9,6 +9,7 @@ int cli_eval(int argc, char **argv)
     static const cli_verb subs[] = {
         {"verify", "accuracy and true-accept rates on a list of pairs", cli_eval_verify},
         {"identify", "finding people in a gallery, among distractors", cli_eval_identify},
+        {"cross", "gallery by one net, probes by another", cli_eval_cross},
         {"fairness", "errors by groups of people", cli_eval_fairness},
     };
     return cli_subverb(argc, argv, subs, DV_COUNT(subs), "domovoi eval WORD ...");
