@@ -358,7 +358,9 @@ static void put_verify(dv_buf *b, const cross *v, bool markdown)
         snprintf(buf, sizeof buf, "TAR at FAR %g", v->rates[k]);
         dv_buf_printf(b, "%s%-20s", sep, buf);
     }
-    dv_buf_printf(b, markdown ? " |\n| --- | ---: | ---:" : "\n");
+    end_row(b, markdown);
+    if (markdown)
+        dv_buf_printf(b, "| --- | ---: | ---:");
     for (size_t k = 0; markdown && k < v->n_rates; k++)
         dv_buf_printf(b, " | ---:");
     if (markdown)
@@ -395,7 +397,9 @@ static void put_identify(dv_buf *b, const cross *v, bool markdown)
         snprintf(buf, sizeof buf, "FNIR at FPIR %g", p->fpir[k]);
         dv_buf_printf(b, "%s%18s", sep, buf);
     }
-    dv_buf_printf(b, markdown ? " |\n| ---" : "\n");
+    end_row(b, markdown);
+    if (markdown)
+        dv_buf_printf(b, "| ---");
     for (size_t k = 0; markdown && k < columns; k++)
         dv_buf_printf(b, " | ---:");
     if (markdown)
