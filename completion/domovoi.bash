@@ -82,7 +82,7 @@ _domovoi() {
                 --train-aligned --near' ;;
         esac ;;
     calibrate)
-        opts="$out $cpu $det --model --mirror --impostors --fmr --output --dry-run --aligned
+        opts="$out $cpu $det --model --mirror --impostors --fmr --output --gallery --dry-run --aligned
             --allow-missing --no-cache" ;;
     doctor) opts="$out $cpu --gallery" ;;
     esac

@@ -517,6 +517,35 @@ class Calibrate(unittest.TestCase):
         p = run('verify', 'people/x.jpg', 'people/y.jpg', '--model', 'net.dmv', '--fmr', '1e-6')
         self.assertEqual(p.returncode, 2)
 
+    def test_gallery(self):
+        """Thresholds of a gallery are those that identify goes by."""
+        detector = os.path.join(SHARED, 'models', 'detect', 'yunet_n_dynamic.onnx')
+        if 'no galleries' in run('doctor').stdout:
+            self.skipTest('built without galleries')
+        run('model', 'import', detector, '-o', 'detect.dmv', '--quiet')
+        args = ['--detector', 'detect.dmv', '--min-score', '0.2', '--model', NETS[0] + '.dmv']
+        p = run('enrol', 'people', '--largest', '--gallery', 'g.db', *args)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        picture = f'people/{self.rich[0]}'
+        identify = ['identify', picture, '--gallery', 'g.db', '--fmr', '0.05', '-j', *args]
+        p = run(*identify)
+        self.assertEqual(p.returncode, 2)
+        self.assertIn('states no thresholds', p.stderr)
+        before = run('model', 'info', NETS[0] + '.dmv').stdout
+        p = run('calibrate', 'people', '--gallery', 'g.db', '--fmr', '0.05', '-j', *args)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertEqual(json.loads(p.stdout)['written'], 'g.db')
+        threshold = json.loads(p.stdout)['rates'][0]['threshold']
+        self.assertEqual(run('model', 'info', NETS[0] + '.dmv').stdout, before)
+        p = run(*identify)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertEqual(p.stdout, run('identify', picture, '--gallery', 'g.db', '--threshold',
+                                       str(threshold), '-j', *args).stdout)
+        p = run('calibrate', 'people', '--gallery', 'g.db', '--detector', 'detect.dmv', '--model',
+                NETS[1] + '.dmv', '-j', '--min-score', '0.2')
+        self.assertEqual(p.returncode, 2)
+        self.assertIn('belongs to the model', p.stderr)
+
     def test_refused(self):
         p = self.calibrate(folder='nowhere', code=2)
         self.assertIn('nowhere', p.stderr)
