@@ -78,7 +78,7 @@ _domovoi() {
         opts="$out $cpu $det --model --mirror --aligned --no-cache --allow-missing"
         case ${COMP_WORDS[2]} in
         verify)
-            opts+=' --images --pairs --far --bootstrap --seed --report --dump --leak-check --train
+            opts+=' --images --pairs --far --bootstrap --seed --roc --det --hist --report --dump --leak-check --train
                 --train-aligned --near' ;;
         esac ;;
     calibrate)

@@ -324,9 +324,33 @@ class Verify(unittest.TestCase):
             self.assertIn('%.2f' % (100 * r['tar']['0.01']), line)
             self.assertIn(r['id'], report)
         self.assertIn('240 pairs (120 of one person)', report)
+        p = self.eval('--model', NETS[0] + '.dmv', '--roc', 'c.svg', pairs='nowhere.txt', code=2)
+        if 'without drawing' not in p.stderr:
+            self.charts()
         p = self.eval('--model', 'edgeface_xs.dmv', '--model', NETS[0] + '.dmv', '--dump', 'x.npy',
                       code=2)
         self.assertIn('one --model', p.stderr)
+
+    def charts(self):
+        os.makedirs(path('charts'))
+        args = sum((['--model', n + '.dmv'] for n in NETS), [])
+        self.eval(*args, '--roc', 'charts/roc.svg', '--det', 'charts/det.svg', '--hist',
+                  'charts/hist.png', '--report', 'charts/r.md')
+        for name in ('roc', 'det'):
+            with open(path(f'charts/{name}.svg')) as f:
+                self.assertTrue(f.read().rstrip().endswith('</svg>'))
+        with open(path('charts/hist.png'), 'rb') as f:
+            self.assertEqual(f.read(8), b'\x89PNG\r\n\x1a\n')
+        with open(path('charts/r.md')) as f:
+            report = f.read()
+        for name in ('roc.svg', 'det.svg', 'hist.png'):
+            self.assertIn(f'](<{name}>)', report)
+        # Another set of nets is another picture.
+        self.eval('--model', NETS[0] + '.dmv', '--roc', 'charts/one.svg')
+        with open(path('charts/one.svg'), 'rb') as f, open(path('charts/roc.svg'), 'rb') as g:
+            self.assertNotEqual(f.read(), g.read())
+        p = self.eval('--model', NETS[0] + '.dmv', '--roc', 'charts/x.gif', code=2)
+        self.assertIn('.svg or .png', p.stderr)
 
     def test_missing(self):
         with open(path('pairs.txt')) as f:
