@@ -387,8 +387,9 @@ static bool search(ident *v)
 
 static int run(ident *v)
 {
-    if (!check_plan(v) || !check_sources(v) || cli_context_open(&v->o, &v->ctx) || !load_sets(v) ||
-        !search(v) || !ident_write_files(v))
+    if (!check_plan(v) || !check_sources(v) || !ident_can_draw(v) ||
+        cli_context_open(&v->o, &v->ctx) || !load_sets(v) || !search(v) || !ident_write_files(v) ||
+        !ident_draw(v))
         return CLI_ERROR;
     ident_print(v);
     ident_print_json(v);
@@ -466,6 +467,9 @@ int cli_eval_identify(int argc, char **argv)
          &v->allow_missing},
         {"no-cache", NULL, "embed again, and keep nothing", CLI_FLAG, &v->no_cache},
         {"report", "FILE.md", "report in Markdown", CLI_TEXT, &v->report},
+        {"cmc", "FILE", "chart: share found by rank (.svg, .png)", CLI_TEXT, &v->cmc},
+        {"det", "FILE", "chart: FNIR against FPIR", CLI_TEXT, &v->det},
+        {"growth", "FILE", "chart: rank 1 against the number of distractors", CLI_TEXT, &v->growth},
         {"dump", "FILE", "probe, subject, rank, similarities of mate and best other", CLI_TEXT,
          &v->dump},
         {"save-features", "DIR", "write gallery and probes as .npy with lists", CLI_TEXT, &v->save},

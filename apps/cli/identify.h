@@ -3,7 +3,7 @@
  * identify.h - what the files of `domovoi eval identify` share; `eval cross` uses the middle part.
  *
  * eval_identify.c  options, sets, distractors      identify_run.c  the search and its figures
- * identify_report.c  text, JSON, Markdown, plots, dumps
+ * identify_report.c  text, JSON, Markdown, dumps      identify_charts.c  charts
  */
 #ifndef DV_CLI_IDENTIFY_H
 #define DV_CLI_IDENTIFY_H
@@ -82,7 +82,7 @@ typedef struct ident {
     /* options */
     cli_source gallery_from, probe_from, distractor_from;
     const char *people, *images, *suffix, *fuse, *ranks, *fpir, *far, *like;
-    const char *report, *dump, *save, *cmc, *det;
+    const char *report, *dump, *save, *cmc, *det, *growth;
     int enrol, strangers, made, seed, megaface, open, probe_mean, depth, aligned, allow_missing,
         no_cache;
     /* data */
@@ -105,5 +105,8 @@ typedef struct ident {
 void ident_print(const ident *v);
 void ident_print_json(const ident *v);
 bool ident_write_files(const ident *v);
+/* Prints errors: before the work, and after it. */
+bool ident_can_draw(const ident *v);
+bool ident_draw(const ident *v);
 
 #endif

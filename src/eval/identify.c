@@ -494,3 +494,57 @@ dmv_status dv_open_set(const dv_answer *t, size_t n, double rate, dv_open_point 
     }
     return DMV_OK;
 }
+
+void dv_open_curve_free(dv_open_curve *c)
+{
+    dv_free(c->fpir);
+    dv_free(c->fnir);
+    dv_free(c->fnir_rank1);
+    memset(c, 0, sizeof *c);
+}
+
+dmv_status dv_open_curve_make(const dv_answer *t, size_t n, dv_open_curve *out, dv_err *e)
+{
+    size_t strangers = 0, mated = 0, first = 0;
+    memset(out, 0, sizeof *out);
+    for (size_t i = 0; i < n; i++)
+        strangers += t[i].rank == 0;
+    if (!strangers || strangers == n)
+        return dv_fail(e, DMV_ERR_ARGUMENT,
+                       "open set: %zu probes with a mate and %zu without; both kinds are needed",
+                       n - strangers, strangers);
+    float *list = dv_calloc(2 * n, sizeof *list), *best = list, *mate = list + strangers,
+          *front = list + n; /* front: mates that come first */
+    out->fpir = dv_calloc(strangers + 1, sizeof *out->fpir);
+    out->fnir = dv_calloc(strangers + 1, sizeof *out->fnir);
+    out->fnir_rank1 = dv_calloc(strangers + 1, sizeof *out->fnir_rank1);
+    if (!list || !out->fpir || !out->fnir || !out->fnir_rank1) {
+        dv_free(list);
+        dv_open_curve_free(out);
+        return dv_nomem(e);
+    }
+    for (size_t i = 0, k = 0; i < n; i++) {
+        if (t[i].rank == 0)
+            best[k++] = t[i].other;
+        else
+            mate[mated++] = t[i].mate;
+        if (t[i].rank == 1)
+            front[first++] = t[i].mate;
+    }
+    qsort(best, strangers, sizeof *best, by_score);
+    qsort(mate, mated, sizeof *mate, by_score);
+    qsort(front, first, sizeof *front, by_score);
+    for (size_t k = 0; k <= strangers; k++) {
+        float threshold = k < strangers ? nextafterf(best[k], INFINITY) : -1;
+        size_t at = out->n, alarms = at_least(best, strangers, threshold);
+        double fpir = (double)alarms / (double)strangers;
+        if (at && fpir == out->fpir[at - 1])
+            continue;
+        out->fpir[at] = fpir;
+        out->fnir[at] = 1 - (double)at_least(mate, mated, threshold) / (double)mated;
+        out->fnir_rank1[at] = 1 - (double)at_least(front, first, threshold) / (double)mated;
+        out->n++;
+    }
+    dv_free(list);
+    return DMV_OK;
+}

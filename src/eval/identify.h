@@ -97,4 +97,13 @@ typedef struct dv_open_point {
 /* DMV_ERR_ARGUMENT without strangers or without mated trials. */
 dmv_status dv_open_set(const dv_answer *t, size_t n, double rate, dv_open_point *out, dv_err *e);
 
+/* The same at every rate there is: k strangers may pass, k = 0 .. strangers. Ties make points with
+ * the same FPIR; of these the first stands. */
+typedef struct dv_open_curve {
+    double *fpir, *fnir, *fnir_rank1; /* ascending, descending, descending */
+    size_t n;
+} dv_open_curve;
+dmv_status dv_open_curve_make(const dv_answer *t, size_t n, dv_open_curve *out, dv_err *e);
+void dv_open_curve_free(dv_open_curve *c);
+
 #endif

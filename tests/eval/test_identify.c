@@ -321,6 +321,18 @@ static void test_open_random(void **state)
             assert_int_equal(q.missed_rank1, w.missed_rank1);
             assert_int_equal(q.mated, w.mated);
         }
+        dv_open_curve c;
+        assert_int_equal(dv_open_curve_make(t, n, &c, NULL), DMV_OK);
+        assert_true(c.n >= 2 && c.n <= strangers + 1 && c.fpir[0] == 0 && c.fpir[c.n - 1] == 1);
+        for (size_t k = 0; k < c.n; k++) {
+            dv_open_point q;
+            assert_int_equal(dv_open_set(t, n, c.fpir[k], &q, NULL), DMV_OK);
+            near(c.fpir[k], (double)q.false_alarms / (double)strangers);
+            near(c.fnir[k], (double)q.missed / (double)q.mated);
+            near(c.fnir_rank1[k], (double)q.missed_rank1 / (double)q.mated);
+            assert_true(k == 0 || c.fpir[k] > c.fpir[k - 1]);
+        }
+        dv_open_curve_free(&c);
     }
 }
 
