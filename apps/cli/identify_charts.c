@@ -10,6 +10,8 @@
 
 #include "plot/plot.h"
 
+#define BAND "Band: 95 % interval (Clopper-Pearson), taking the answers for independent."
+
 bool ident_can_draw(const ident *v)
 {
     const char *const paths[] = {v->cmc, v->det, v->growth};
@@ -97,7 +99,7 @@ static bool draw_cmc(const ident *v)
                       .y_hi = 1,
                       .series = &s,
                       .n_series = 1,
-                      .note = "The band holds the truth in 95 of 100 cases (Clopper-Pearson)."};
+                      .note = BAND};
     bool ok = write_chart(v->cmc, &chart);
     dv_free(x);
     return ok;
@@ -131,7 +133,7 @@ static bool draw_growth(const ident *v)
                       .y_hi = 1,
                       .series = s,
                       .n_series = v->plan.depth >= 10 ? 2 : 1,
-                      .note = "The band holds the truth in 95 of 100 cases (Clopper-Pearson)."};
+                      .note = BAND};
     bool ok = write_chart(v->growth, &chart);
     dv_free(x);
     return ok;
@@ -142,7 +144,7 @@ static bool draw_det(const ident *v)
     const ident_result *r = &v->r;
     dv_err e = {0};
     dv_open_curve c;
-    char name[192], first[224];
+    char name[192], alone[224], first[224];
     if (dv_open_curve_make(r->answer, r->n, &c, &e))
         return cli_error("%s", e.msg), false;
     double strangers = (double)(r->n - r->mated), least = 0.5 / (double)r->mated;
@@ -152,8 +154,9 @@ static bool draw_det(const ident *v)
         c.fnir[i] = DV_MAX(c.fnir[i], least);
         c.fnir_rank1[i] = DV_MAX(c.fnir_rank1[i], least);
     }
-    snprintf(first, sizeof first, "%s, and first", name_of(v, name));
-    dv_series s[] = {{.name = name, .x = c.fpir, .y = c.fnir, .n = c.n, .mark = DV_STEPS},
+    snprintf(alone, sizeof alone, "%s: mate below the threshold", name_of(v, name));
+    snprintf(first, sizeof first, "%s: or not at rank 1", name);
+    dv_series s[] = {{.name = alone, .x = c.fpir, .y = c.fnir, .n = c.n, .mark = DV_STEPS},
                      {.name = first, .x = c.fpir, .y = c.fnir_rank1, .n = c.n, .mark = DV_STEPS}};
     dv_chart chart = {.title = "Open set",
                       .x_label = "false positive identification rate",
