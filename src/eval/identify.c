@@ -35,8 +35,8 @@ struct dv_ident {
     uint32_t *kept; /* n */
     pair *trial;
     size_t trials;
-    uint64_t distractors, compared;
-    dmv_match *found; /* BATCH x (depth + 1) */
+    uint64_t distractors, searched, compared; /* searched: vectors, compared: with each probe */
+    dmv_match *found;                         /* BATCH x (depth + 1) */
 };
 
 static bool unit(const float *v, size_t dim, float *out)
@@ -92,13 +92,47 @@ static void merge(dv_ident *x, size_t p, const dmv_match *m, size_t n, uint64_t 
     x->kept[p] = (uint32_t)total;
 }
 
+/* k answers were asked for, of n vectors: may the next one belong into the list, too? */
+static bool hides_more(const dv_ident *x, size_t p, const dmv_match *m, size_t found, size_t k,
+                       size_t n)
+{
+    size_t depth = x->o.depth;
+    return found == k && n > k &&
+           (x->kept[p] < depth || m[k - 1].score > x->best[p * depth + depth - 1]);
+}
+
+/* Probes p .. p + many - 1. Late chunks have little to add, and short lists are found faster: twice
+ * of what is to be expected is asked for, and all of it again where that was not enough. */
+static dmv_status search_some(dv_ident *x, dmv_index *index, size_t n, size_t p, size_t many,
+                              bool mates)
+{
+    size_t found[BATCH], again[BATCH], n_again = 0, all = x->o.depth + mates;
+    double expected = (double)x->o.depth * (double)n / ((double)x->searched + (double)n);
+    size_t k = DV_MIN(all, 2 * (size_t)expected + 16);
+    dmv_status s =
+        dmv_index_search_batch(index, x->probe + p * x->dim, many, k, NULL, x->found, found);
+    for (size_t i = 0; i < many && !s; i++) {
+        const dmv_match *m = x->found + i * k;
+        if (k < all && hides_more(x, p + i, m, found[i], k, n))
+            again[n_again++] = p + i;
+        else
+            merge(x, p + i, m, found[i], mates ? x->subject[p + i] : NO_SUBJECT);
+    }
+    for (size_t i = 0; i < n_again && !s; i++) {
+        size_t q = again[i];
+        s = dmv_index_search(index, x->probe + q * x->dim, all, x->found, found);
+        if (!s)
+            merge(x, q, x->found, found[0], mates ? x->subject[q] : NO_SUBJECT);
+    }
+    return s;
+}
+
 /* ids NULL: nobody's mate. Chunk of at least one vector. */
 static dmv_status search_chunk(dv_ident *x, const float *v, const uint32_t *order,
                                const uint32_t *ids, size_t n, dv_err *e)
 {
     dmv_index_options io;
     dmv_index *index = NULL;
-    size_t found[BATCH], depth = x->o.depth + (ids != NULL);
     dmv_index_options_init(&io);
     io.copy = n >= WITH_COPY ? DMV_INDEX_INT8 : DMV_INDEX_PLAIN;
     dmv_status s = dmv_index_open_options(x->ctx, x->dim, &io, &index);
@@ -112,14 +146,12 @@ static dmv_status search_chunk(dv_ident *x, const float *v, const uint32_t *orde
     }
     for (size_t p = 0; p < x->n && !s; p += BATCH) {
         size_t many = DV_MIN((size_t)BATCH, x->n - p);
-        s = dmv_index_search_batch(index, x->probe + p * x->dim, many, depth, NULL, x->found,
-                                   found);
-        for (size_t k = 0; k < many && !s; k++)
-            merge(x, p + k, x->found + k * depth, found[k], ids ? x->subject[p + k] : NO_SUBJECT);
+        s = search_some(x, index, n, p, many, ids != NULL);
         x->compared += (uint64_t)many * n;
         if (x->o.tick && !s)
             x->o.tick(x->o.user, x->compared);
     }
+    x->searched += n;
     dmv_index_close(&index);
     return s ? dv_fail(e, s, "%s", dmv_error(x->ctx)) : DMV_OK;
 }

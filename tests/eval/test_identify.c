@@ -342,6 +342,16 @@ static int falling(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
+static const float *towards, *vectors;
+static size_t order[3000];
+
+static int nearer_last(const void *a, const void *b)
+{
+    double x = (double)dmv_similarity(towards, vectors + *(const size_t *)a * 64, 64);
+    double y = (double)dmv_similarity(towards, vectors + *(const size_t *)b * 64, 64);
+    return (x > y) - (x < y);
+}
+
 /* MegaFace against all pairs by themselves; real numbers, and the copy that only filters. */
 static void test_megaface_random(void **state)
 {
@@ -409,6 +419,23 @@ static void test_megaface_random(void **state)
     float threshold;
     /* 150 scores a probe cannot tell where a tenth of all lies. */
     assert_false(dv_ident_far(x, t, 0.1, &accepted, &threshold));
+    dv_ident_close(&x);
+    /* The nearest last: then late parts have much to add, against expectation. */
+    static dv_answer late[N * N];
+    for (size_t k = 0; k < M; k++)
+        order[k] = k;
+    towards = p;
+    vectors = d;
+    qsort(order, M, sizeof *order, nearer_last);
+    assert_int_equal(dv_ident_open(ctx, D, NULL, &probes, &o, &x, &e), DMV_OK);
+    for (size_t k = 0; k < M; k += 600) {
+        static float part[600 * D];
+        for (size_t i = 0; i < 600; i++)
+            memcpy(part + i * D, d + order[k + i] * D, D * sizeof *part);
+        assert_int_equal(dv_ident_distract(x, part, 600, &e), DMV_OK);
+    }
+    dv_ident_judge(x, late);
+    assert_memory_equal(late, t, n * sizeof *t);
     dv_ident_close(&x);
 }
 
