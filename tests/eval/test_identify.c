@@ -342,16 +342,6 @@ static int falling(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-static const float *towards, *vectors;
-static size_t order[3000];
-
-static int nearer_last(const void *a, const void *b)
-{
-    double x = (double)dmv_similarity(towards, vectors + *(const size_t *)a * 64, 64);
-    double y = (double)dmv_similarity(towards, vectors + *(const size_t *)b * 64, 64);
-    return (x > y) - (x < y);
-}
-
 /* MegaFace against all pairs by themselves; real numbers, and the copy that only filters. */
 static void test_megaface_random(void **state)
 {
@@ -420,22 +410,29 @@ static void test_megaface_random(void **state)
     /* 150 scores a probe cannot tell where a tenth of all lies. */
     assert_false(dv_ident_far(x, t, 0.1, &accepted, &threshold));
     dv_ident_close(&x);
-    /* The nearest last: then late parts have much to add, against expectation. */
-    static dv_answer late[N * N];
-    for (size_t k = 0; k < M; k++)
-        order[k] = k;
-    towards = p;
-    vectors = d;
-    qsort(order, M, sizeof *order, nearer_last);
-    assert_int_equal(dv_ident_open(ctx, D, NULL, &probes, &o, &x, &e), DMV_OK);
-    for (size_t k = 0; k < M; k += 600) {
-        static float part[600 * D];
-        for (size_t i = 0; i < 600; i++)
-            memcpy(part + i * D, d + order[k + i] * D, D * sizeof *part);
-        assert_int_equal(dv_ident_distract(x, part, 600, &e), DMV_OK);
+}
+
+/* The nearest come last: then late parts have much to add, against expectation. */
+static void test_nearest_last(void **state)
+{
+    (void)state;
+    float p[4], part[600 * 2];
+    static const uint32_t s[2] = {0, 0};
+    dv_templates probes = {p, s, 2};
+    dv_ident_options o = {.depth = 150};
+    dv_ident *x;
+    dv_answer t[2];
+    angle(p, 0);
+    angle(p + 2, 32.01);
+    assert_int_equal(dv_ident_open(ctx, 2, NULL, &probes, &o, &x, NULL), DMV_OK);
+    for (int k = 0; k < 3000; k++) { /* at 89.98, 89.96 .. 30 degrees */
+        angle(part + k % 600 * 2, 89.98 - 0.02 * k);
+        if (k % 600 == 599)
+            assert_int_equal(dv_ident_distract(x, part, 600, NULL), DMV_OK);
     }
-    dv_ident_judge(x, late);
-    assert_memory_equal(late, t, n * sizeof *t);
+    dv_ident_judge(x, t);
+    assert_int_equal(t[0].rank, 102); /* 30.00 .. 32.00 are nearer to 0 */
+    assert_int_equal(t[1].rank, 151); /* 1,700 are nearer to it than 0 degrees is */
     dv_ident_close(&x);
 }
 
@@ -597,7 +594,8 @@ int main(void)
         cmocka_unit_test(test_by_hand),         cmocka_unit_test(test_megaface_by_hand),
         cmocka_unit_test(test_random),          cmocka_unit_test(test_open_random),
         cmocka_unit_test(test_megaface_random), cmocka_unit_test(test_constant),
-        cmocka_unit_test(test_refused),         cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_nearest_last),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_crowd),
     };
     dmv_options o;
     dmv_options_init(&o);
