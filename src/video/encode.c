@@ -24,6 +24,16 @@ dmv_status dv_encode_options_check(const dv_encode_options *o, dv_err *e)
         return dv_fail(e, DMV_ERR_ARGUMENT, "a quality (CRF) of %g: 0, the best, to 51", o->crf);
     if (o->gop < 0 || o->gop > 100000)
         return dv_fail(e, DMV_ERR_ARGUMENT, "%d frames between key frames: up to 100000", o->gop);
+    static const char *const presets[] = {"ultrafast", "superfast", "veryfast", "faster",  "fast",
+                                          "medium",    "slow",      "slower",   "veryslow"};
+    bool known = !o->preset;
+    for (size_t i = 0; i < DV_COUNT(presets); i++)
+        known |= o->preset && !strcmp(o->preset, presets[i]);
+    if (!known) /* x264 itself would print something */
+        return dv_fail(e, DMV_ERR_ARGUMENT,
+                       "preset %.40s: ultrafast, superfast, veryfast, faster, "
+                       "fast, medium, slow, slower or veryslow",
+                       o->preset);
     if (o->threads < 1 || o->threads > 64)
         return dv_fail(e, DMV_ERR_ARGUMENT, "%d encoder threads: 1 to 64", o->threads);
     return DMV_OK;
@@ -64,10 +74,8 @@ static void set_up(AVCodecContext *cc, const dv_encode_spec *s, const dv_encode_
     cc->color_trc = AVCOL_TRC_SMPTE170M;
     if (s->global_header)
         cc->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-    if (s->immediate) {
+    if (s->immediate)
         cc->max_b_frames = 0;
-        cc->flags |= AV_CODEC_FLAG_LOW_DELAY;
-    }
     if (o->bit_rate) {
         cc->bit_rate = o->bit_rate;
         cc->rc_max_rate = o->bit_rate; /* as cameras do: the line holds no more */

@@ -149,9 +149,19 @@ static dmv_status open_format(dv_link *l, const dv_spec *s, const dv_video_optio
         return explain(r, s, o, g, e);
     dv_guard_set(g, o->timeout);
     r = av.avformat_find_stream_info(l->fc, NULL);
-    if (r < 0 || g->expired)
-        return explain(r < 0 ? r : AVERROR(ETIMEDOUT), s, o, g, e);
-    return DMV_OK;
+    if (r < 0 || atomic_load(&g->stop))
+        return explain(r, s, o, g, e);
+    if (!g->expired)
+        return DMV_OK;
+    /* It would have liked to see more. What came is kept and read first. */
+    for (unsigned i = 0; i < l->fc->nb_streams; i++) {
+        if (l->fc->streams[i]->codecpar->width <= 0)
+            continue;
+        if (l->fc->pb)
+            l->fc->pb->eof_reached = l->fc->pb->error = 0;
+        return DMV_OK;
+    }
+    return explain(AVERROR(ETIMEDOUT), s, o, g, e);
 }
 
 static int rotation_of(const AVStream *st)
@@ -312,6 +322,8 @@ static dv_link_event lost(int r, const dv_spec *s, const dv_video_options *o, dv
         dv_nomem(e);
         return DV_LINK_FATAL;
     }
+    if (r == AVERROR_EXIT) /* the guard's answer, told after a last piece was given out */
+        r = AVERROR(ETIMEDOUT);
     st->stalls += g->expired || r == AVERROR(ETIMEDOUT);
     explain(r, s, o, g, e);
     return DV_LINK_LOST;
@@ -338,9 +350,10 @@ static dv_link_event read_packet(dv_link *l, const dv_spec *s, const dv_video_op
         if (g->expired)
             return lost(AVERROR(ETIMEDOUT), s, o, g, st, e);
         if (r == AVERROR_EOF) {
-            if (l->fc->pb && l->fc->pb->error < 0 && l->fc->pb->error != AVERROR_EOF)
-                return lost(l->fc->pb->error, s, o, g, st, e);
-            return DV_LINK_END;
+            int err = l->fc->pb ? l->fc->pb->error : 0;
+            if (err >= 0 || err == AVERROR_EOF)
+                return DV_LINK_END;
+            return lost(err, s, o, g, st, e);
         }
         if (r == AVERROR_INVALIDDATA)
             return refuse(l, s, st, e);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define BUFFER 65536
-#define TICKS 90000 /* a second */
+#define TICKS 60000 /* a second; MPEG-4 counts no finer than 1/65535 */
 
 struct dv_video_writer {
     dv_new_file file;
