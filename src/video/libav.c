@@ -3,6 +3,7 @@
  * libav.c - finds FFmpeg's libraries and their functions, once a process. They stay loaded.
  */
 #include "video/libav.h"
+#include "video/video.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -68,6 +69,11 @@ dmv_status dv_libav_load(dv_err *e)
 {
     pthread_once(&once, load);
     return failure.code ? dv_fail(e, failure.code, "%s", failure.msg) : DMV_OK;
+}
+
+dmv_status dv_video_available(dv_err *e)
+{
+    return dv_libav_load(e);
 }
 
 static pthread_once_t devices_once = PTHREAD_ONCE_INIT;

@@ -21,6 +21,9 @@
 
 #include "image/image.h"
 
+/* DMV_OK if FFmpeg's libraries can be loaded; else what to install. */
+dmv_status dv_video_available(dv_err *e);
+
 /* ---- reading ---- */
 
 typedef enum dv_video_kind {
