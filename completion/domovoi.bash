@@ -7,18 +7,19 @@ _domovoi() {
     COMPREPLY=()
 
     if [[ $COMP_CWORD -eq 1 ]]; then
-        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
-            eval doctor help --help --version' -- "$cur"))
+        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video model
+            bench eval doctor help --help --version' -- "$cur"))
         return
     fi
     case $verb in
     help)
-        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
-            eval doctor' -- "$cur"))
+        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video model
+            bench eval doctor' -- "$cur"))
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
     model) sub='import info plan quantize verify' ;;
     eval) sub='verify' ;;
+    video) sub='info copy' ;;
     bench) sub='model search pipeline' ;;
     esac
     # After bench a net or an option may stand as well.
@@ -37,8 +38,12 @@ _domovoi() {
         COMPREPLY=($(compgen -W 'yunet ultraface ultraface-raw retinaface' -- "$cur")); return ;;
     --threads | -t | --fmr | --threshold | --min-score | --max-side | --scales | --runs | --size | \
         --top | --name | --licence | --origin | --mean | --scale | --crop | --dim | \
-        --thresholds | --thresholds-from | --probes)
+        --thresholds | --thresholds-from | --probes | --timeout | --rate | --camera-size | \
+        --format | --seed | --max-fps | --frames | --seconds | --crf | --bitrate)
         return ;;
+    --transport) COMPREPLY=($(compgen -W 'tcp udp' -- "$cur")); return ;;
+    --degrade)
+        COMPREPLY=($(compgen -W 'noise jpeg= h264= gain rain distractor=' -- "$cur")); return ;;
     --form) COMPREPLY=($(compgen -W 'float int8 fp16' -- "$cur")); return ;;
     --images) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
     esac
@@ -73,6 +78,10 @@ _domovoi() {
         pipeline) opts+=" $det --model --mirror --gallery" ;;
         *) opts+=' --model --size --layers' ;;
         esac ;;
+    video)
+        opts="$out --transport --timeout --rate --camera-size --format"
+        [[ ${COMP_WORDS[2]} == copy ]] && opts+=' --output --degrade --seed --max-fps --frames
+            --seconds --size --crf --bitrate --threads' ;;
     eval) opts="$out $cpu $det --model --mirror --images --pairs --aligned --dump" ;;
     doctor) opts="$out $cpu --gallery" ;;
     esac

@@ -78,7 +78,7 @@ static void print_stream(size_t i, const dv_video_stream *s, bool read)
         printf(", %d Hz, %d channel%s", s->sample_rate, s->channels, s->channels == 1 ? "" : "s");
     if (s->bit_rate > 0)
         printf(", %.4g kbit/s", (double)s->bit_rate / 1000);
-    if (*s->language) {
+    if (*s->language && strcmp(s->language, "und") != 0) {
         printf(", ");
         cli_put_text(s->language);
     }

@@ -12,9 +12,11 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 PROGRAM = os.path.abspath(sys.argv[1])
@@ -48,8 +50,19 @@ def without_galleries():
     return 'no galleries' in run('doctor').out
 
 
+def without_video():
+    return 'no video' in run('doctor').out
+
+
 def lines(p):
     return [json.loads(line, parse_constant=lambda c: 1 / 0) for line in p.out.splitlines()]
+
+
+def subprocess_run(args, data):
+    p = subprocess.run(args, input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=TMP)
+    p.err = p.stderr.decode('utf-8', 'replace')
+    p.out = ''
+    return p
 
 
 def put(name, data):
@@ -73,11 +86,11 @@ class Case(unittest.TestCase):
 
 class Forms(Case):
     VERBS = ['detect', 'align', 'embed', 'verify', 'enrol', 'identify', 'gallery', 'model',
-             'bench', 'doctor', 'eval']
+             'bench', 'doctor', 'eval', 'video']
     SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
                         'restore', 'verify'],
             'model': ['import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify'],
-            'bench': ['model', 'search', 'pipeline']}
+            'bench': ['model', 'search', 'pipeline'], 'video': ['info', 'copy']}
 
     def test_help(self):
         p = self.code(0, run('--help'))
@@ -85,6 +98,9 @@ class Forms(Case):
             self.assertIn('\n  ' + verb + ' ', p.out)
             if verb in GALLERY_VERBS and without_galleries():
                 self.error('no galleries', verb)
+                continue
+            if verb == 'video' and without_video():
+                self.error('no video', verb)
                 continue
             h = self.code(0, run(verb, '--help'))
             self.assertIn('usage: domovoi ' + verb, h.out)
@@ -224,6 +240,104 @@ class Forms(Case):
         shutil.copy(PROGRAM, alone)
         self.error('name a picture', 'bench', 'pipeline',
                    program=os.path.join(alone, os.path.basename(PROGRAM)))
+
+    def clip(self, name, frames=30):
+        folder = os.path.join(TMP, name)
+        os.makedirs(folder)
+        for k in range(frames):
+            row = bytes(60 + (x * 2 + k * 3) % 150 for x in range(96 * 3))
+            with open(os.path.join(folder, '%d.ppm' % k), 'wb') as f:
+                f.write(b'P6 96 64 255 ' + row * 64)
+        return name
+
+    def test_video(self):
+        if without_video() or 'FFmpeg\'s libraries are there' not in run('doctor').out:
+            self.skipTest('no video in this build, or no FFmpeg on this machine')
+        seq = self.clip('seq')
+        (d,) = lines(self.code(0, run('video', 'info', seq, '--rate', '10', '-j')))
+        self.assertEqual((d['kind'], d['frames'], d['duration'], d['live'], d['video']),
+                         ('folder', 30, 3, False, 0))
+        (d,) = lines(self.code(0, run('video', 'copy', seq, '--rate', '10', '-o', 'a.mp4', '-j')))
+        self.assertEqual((d['frames'], d['width'], d['height'], d['dropped'], d['corrupt']),
+                         (30, 96, 64, 0, 0))
+        self.assertEqual(d['bytes'], os.path.getsize(os.path.join(TMP, 'a.mp4')))
+        p = self.code(0, run('video', 'info', 'a.mp4', 'seq'))
+        self.assertIn('96 x 64, 10 frames/s', p.out)
+        self.assertIn('30 frames', p.out)
+        for args, frames in ((['--max-fps', '5'], 15), (['--frames', '7'], 7),
+                             (['--seconds', '1'], 10)):
+            (d,) = lines(self.code(0, run('video', 'copy', 'a.mp4', '-o', 'b.mp4', '-j', *args)))
+            self.assertEqual(d['frames'], frames, args)
+        (d,) = lines(self.code(0, run('video', 'copy', 'a.mp4', '-o', 'b.mp4', '--size', '64x64',
+                                      '-j', '-t', '2')))
+        self.assertEqual((d['width'], d['height']), (64, 64))
+        # Degraded copies: the same seed, the same file.
+        made = []
+        for seed in ('1', '1', '2'):
+            self.code(0, run('video', 'copy', 'a.mp4', '-o', 'c.mp4', '--degrade',
+                             'gain=5,noise,rain=300,jpeg=50,h264=200k', '--seed', seed, '-q'))
+            with open(os.path.join(TMP, 'c.mp4'), 'rb') as f:
+                made.append(f.read())
+        self.assertEqual(made[0], made[1])
+        self.assertNotEqual(made[0], made[2])
+        # Through standard input and output.
+        with open(os.path.join(TMP, 'a.mp4'), 'rb') as f:
+            data = f.read()
+        p = self.code(0, subprocess_run([PROGRAM, 'video', 'copy', '-', '-o', '-'], data))
+        put('piped.mp4', p.stdout)
+        (d,) = lines(self.code(0, run('video', 'info', 'piped.mp4', '-j')))
+        self.assertEqual(d['streams'][0]['width'], 96)
+
+    def test_video_bad_input(self):
+        if without_video() or 'FFmpeg\'s libraries are there' not in run('doctor').out:
+            self.skipTest('no video in this build, or no FFmpeg on this machine')
+        seq = self.clip('short', 3)
+        self.error('nowhere.mp4', 'video', 'info', 'nowhere.mp4')
+        self.error('no source', 'video', 'info')
+        self.error('no source', 'video', 'copy', '-o', 'x.mp4')
+        self.error('no output', 'video', 'copy', seq)
+        for args in (['--degrade', 'fog'], ['--size', '0x9'], ['--bitrate', 'fast'],
+                     ['--max-fps', '0'], ['--crf', '99'], ['--transport', 'pigeon'],
+                     ['--crf', '20', '--bitrate', '1M'], ['--timeout', '0'], ['--seconds', '-1']):
+            self.error('', 'video', 'copy', seq, '-o', 'x.mp4', *args)
+            self.assertFalse(os.path.exists(os.path.join(TMP, 'x.mp4')), args)
+        put('text.mp4', b'no video at all ' * 20)
+        self.error('text.mp4', 'video', 'copy', 'text.mp4', '-o', 'x.mp4')
+        self.error('x.mp4', 'video', 'copy', seq, '-o', 'no/folder/x.mp4')
+        p = self.error('me:***@', 'video', 'info', 'rtsp://me:secret@127.0.0.1:9/x')
+        self.assertNotIn('secret', p.err)
+        if os.path.exists('/dev/full'):
+            self.error('/dev/full', 'video', 'copy', seq, '-o', '/dev/full')
+        # Sound alone is no video: told, and not an error.
+        put('tone.wav', b'RIFF' + (36 + 8000).to_bytes(4, 'little') + b'WAVEfmt ' +
+            bytes([16, 0, 0, 0, 1, 0, 1, 0]) + (8000).to_bytes(4, 'little') * 2 +
+            bytes([1, 0, 8, 0]) + b'data' + (8000).to_bytes(4, 'little') +
+            bytes(128 + k % 50 for k in range(8000)))
+        (d,) = lines(self.code(1, run('video', 'info', 'tone.wav', '-j')))
+        self.assertIsNone(d['video'])
+        self.assertEqual(d['streams'][0]['type'], 'audio')
+        self.error('no video in it', 'video', 'copy', 'tone.wav', '-o', 'x.mp4')
+
+    def test_video_interrupt(self):
+        if without_video() or 'FFmpeg\'s libraries are there' not in run('doctor').out:
+            self.skipTest('no video in this build, or no FFmpeg on this machine')
+        self.code(0, run('video', 'copy', self.clip('live', 60), '-o', 'live.mp4', '-q'))
+        with open(os.path.join(TMP, 'live.mp4'), 'rb') as f:
+            data = f.read()
+        # Fragments can be read while the pipe is still open.
+        whole = self.code(0, subprocess_run([PROGRAM, 'video', 'copy', '-', '-o', '-'], data))
+        p = subprocess.Popen([PROGRAM, 'video', 'copy', '-', '-o', 'kept.mp4', '-j'], cwd=TMP,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        p.stdin.write(whole.stdout)
+        p.stdin.flush()
+        time.sleep(3)
+        p.send_signal(signal.SIGINT)
+        out = p.stdout.read()
+        p.stdin.close()
+        self.assertEqual(p.wait(), 0)
+        d = json.loads(out)
+        self.assertGreater(d['frames'], 10)
+        self.code(0, run('video', 'info', 'kept.mp4'))
 
     def test_doctor(self):
         p = run('doctor', '--json')

@@ -15,7 +15,7 @@ complain() {
 may() {
     layer=$1
     shift
-    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|import|quant|gallery|eval)/' "src/$layer" |
+    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|video|import|quant|gallery|eval)/' "src/$layer" |
         sed 's/.*"//; s/\/$//' | sort -u)
     for other in $used; do
         case " $layer $* " in
@@ -31,6 +31,7 @@ may kernels base
 may nn base kernels
 may face base kernels nn
 may image base
+may video base image
 may import base kernels nn
 may quant base kernels nn import
 may gallery base
@@ -38,9 +39,12 @@ may eval base kernels nn face image
 
 outside=$(grep -rlE '#include <(immintrin|x86intrin|arm_neon|arm_acle)\.h>' src apps | grep -v '^src/kernels/')
 [ -z "$outside" ] || complain "intrinsics outside src/kernels: $outside"
-foreign=$(grep -rlE '#include <(jpeglib|spng|webp|cairo|sqlite3|jansson|protobuf-c|sodium)' \
+foreign=$(grep -rlE '#include <(jpeglib|spng|webp|cairo|sqlite3|jansson|protobuf-c|sodium|libav|libsw)' \
     src/base src/kernels src/nn src/face include)
 [ -z "$foreign" ] || complain "the device library includes other libraries: $foreign"
+
+ffmpeg=$(grep -rlE '#include <lib(av|sw)' src apps | grep -v '^src/video/libav\.h$')
+[ -z "$ffmpeg" ] || complain "FFmpeg's headers outside src/video/libav.h: $ffmpeg"
 
 if [ "$2" = library ]; then
     needed=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
