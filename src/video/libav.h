@@ -46,6 +46,7 @@
     F(avformat_write_header)          \
     F(avio_alloc_context)             \
     F(avio_context_free)              \
+    F(avio_size)                      \
     F(avio_flush)                     \
     DV_LIBAV_OLD(F)
 

@@ -224,9 +224,9 @@ static dmv_status open_all(dv_link *l, const dv_spec *s, const dv_video_options 
     dmv_status st = open_format(l, s, o, g, e);
     if (st)
         return st;
-    /* A camera over HTTP has no end and no length. */
-    l->live = s->live || (s->kind == DV_VIDEO_STREAM && o->live < 0 &&
-                          l->fc->duration == AV_NOPTS_VALUE && l->fc->pb && !l->fc->pb->seekable);
+    /* A camera over HTTP has no length, neither in seconds nor in bytes. */
+    l->live = s->live || (s->kind == DV_VIDEO_STREAM && o->live < 0 && l->fc->pb &&
+                          l->fc->duration == AV_NOPTS_VALUE && av.avio_size(l->fc->pb) <= 0);
     int k = av.av_find_best_stream(l->fc, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
     bool cover = k >= 0 && l->fc->streams[k]->disposition & AV_DISPOSITION_ATTACHED_PIC;
     l->stream = k < 0 || cover ? -1 : k;

@@ -8,6 +8,7 @@ DOMOVOI_BUILD/models, DOMOVOI_CACHE and DOMOVOI_SHARED and exits 77 without them
 """
 import array
 import glob
+import http.server
 import json
 import math
 import os
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -317,6 +319,33 @@ class Forms(Case):
         self.assertIsNone(d['video'])
         self.assertEqual(d['streams'][0]['type'], 'audio')
         self.error('no video in it', 'video', 'copy', 'tone.wav', '-o', 'x.mp4')
+
+    def test_video_http(self):
+        if without_video() or 'FFmpeg\'s libraries are there' not in run('doctor').out:
+            self.skipTest('no video in this build, or no FFmpeg on this machine')
+        self.code(0, run('video', 'copy', self.clip('web', 20), '-o', 'web.mp4', '-q'))
+        with open(os.path.join(TMP, 'web.mp4'), 'rb') as f:
+            data = f.read()
+        # Fragmented: to be read from the front, as this server cannot do otherwise.
+        put('front.mp4', self.code(0, subprocess_run([PROGRAM, 'video', 'copy', '-', '-o', '-'],
+                                                     data)).stdout)
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *args):
+                super().__init__(*args, directory=TMP)
+
+            def log_message(self, *args):
+                pass
+        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = 'http://127.0.0.1:%d/' % server.server_address[1]
+        (d,) = lines(self.code(0, run('video', 'copy', address + 'front.mp4', '-o', 'got.mp4',
+                                      '-j')))
+        self.assertEqual((d['frames'], d['reconnects'], d['source']),
+                         (20, 0, address + 'front.mp4'))
+        self.error('404', 'video', 'info', address + 'nowhere.mp4')
+        server.shutdown()
+        server.server_close()
 
     def test_video_interrupt(self):
         if without_video() or 'FFmpeg\'s libraries are there' not in run('doctor').out:

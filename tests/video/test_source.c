@@ -99,6 +99,42 @@ static void test_max_fps(void **state)
     dv_video_close(&v);
 }
 
+/* Decoding that falls behind: first the frames that no other needs are left out, then all up to
+ * the next key frame. */
+static void test_behind(void **state)
+{
+    const double lags[] = {0, 2, 9};
+    int decoded[3], skipped[3];
+    dv_video_options o;
+    dv_guard g = {0};
+    dv_err e = {0};
+    dv_spec spec;
+    dv_video_options_init(&o);
+    clip_mp4(in("behind.mp4"), 160, 120, 40, 25, 10);
+    assert_int_equal(dv_spec_parse(in("behind.mp4"), &o, &spec, &e), DMV_OK);
+    for (int i = 0; i < 3; i++) {
+        dv_link l;
+        dv_video_stats st = {0};
+        dv_link_event got;
+        assert_int_equal(dv_link_open(&l, &spec, &o, &g, true, &e), DMV_OK);
+        while ((got = dv_link_step(&l, &spec, &o, &g, lags[i], &st, &e)) <= DV_LINK_NONE)
+            if (got == DV_LINK_FRAME)
+                av.av_frame_unref(l.frame);
+        assert_int_equal(got, DV_LINK_END);
+        dv_link_close(&l);
+        assert_int_equal(st.packets, 40);
+        assert_int_equal(st.corrupt, 0);
+        decoded[i] = (int)st.decoded;
+        skipped[i] = (int)st.skipped;
+    }
+    assert_int_equal(decoded[0], 40);
+    assert_int_equal(skipped[0] + skipped[1], 0);
+    assert_true(decoded[1] < 40 && decoded[1] > 4); /* x264 makes frames that nobody needs */
+    assert_int_equal(decoded[2], 4);                /* the key frames */
+    assert_int_equal(skipped[2], 36);
+    dv_spec_free(&spec);
+}
+
 /* A slow reader of a file loses nothing, however short the queue. */
 static void test_files_wait(void **state)
 {
@@ -469,14 +505,14 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_facts),
-        cmocka_unit_test(test_max_fps),       cmocka_unit_test(test_files_wait),
-        cmocka_unit_test(test_stop),          cmocka_unit_test(test_size_change),
-        cmocka_unit_test(test_clock_jumps),   cmocka_unit_test(test_folder),
-        cmocka_unit_test(test_natural_order), cmocka_unit_test(test_pipes),
-        cmocka_unit_test(test_odd_names),     cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_playlists),     cmocka_unit_test(test_passwords),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_max_fps),     cmocka_unit_test(test_behind),
+        cmocka_unit_test(test_files_wait),  cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_size_change), cmocka_unit_test(test_clock_jumps),
+        cmocka_unit_test(test_folder),      cmocka_unit_test(test_natural_order),
+        cmocka_unit_test(test_pipes),       cmocka_unit_test(test_odd_names),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_playlists),
+        cmocka_unit_test(test_passwords),   cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, clip_setup, clip_teardown);
 }
