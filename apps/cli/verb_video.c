@@ -345,7 +345,10 @@ static bool copy_frames(copy *k)
     cli_progress bar;
     bool ok = true;
     dv_video_get_facts(k->video, &facts);
-    cli_progress_start(&bar, "copy", expected(k, &facts), &k->c);
+    size_t total = expected(k, &facts);
+    cli_progress_start(&bar, "copy", total, &k->c);
+    if (total == 0 && !k->c.quiet && isatty(STDERR_FILENO))
+        fputs("copying until the source ends; Ctrl-C ends it too and keeps what came\n", stderr);
     while (ok) {
         dv_video_frame f;
         dv_err e = {0};
@@ -432,8 +435,11 @@ static int do_copy(copy *k)
     catch_signals(k->video);
     bool ok = copy_frames(k);
     catch_signals(NULL);
-    if (!k->writer)
-        return ok ? cli_error("%s: ended before the first frame", k->source) : CLI_ERROR;
+    if (!k->writer) {
+        char shown[SHOWN];
+        dv_video_shown(k->source, shown, sizeof shown);
+        return ok ? cli_error("%s: ended before the first frame", shown) : CLI_ERROR;
+    }
     bool told = dv_video_writer_failed(k->writer);
     if (dv_video_writer_close(&k->writer, &e))
         return told ? CLI_ERROR : cli_error("%s", e.msg);

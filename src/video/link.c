@@ -72,6 +72,11 @@ static dmv_status explain(int r, const dv_spec *s, const dv_video_options *o, co
     default:
         break;
     }
+    if (s->kind == DV_VIDEO_CAMERA)
+        return dv_fail(e, DMV_ERR_IO,
+                       "%s: %s; check that the camera is plugged in, that no other program uses "
+                       "it, and that it has this size and rate",
+                       what, words);
     if (s->kind == DV_VIDEO_FILE || s->kind == DV_VIDEO_PIPE)
         return dv_fail(e, DMV_ERR_FORMAT,
                        "%s: not a video that can be read (%s); it may be cut "
