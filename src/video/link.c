@@ -30,8 +30,11 @@ static dmv_status explain(int r, const dv_spec *s, const dv_video_options *o, co
                           dv_err *e)
 {
     const char *what = s->shown, *words = dv_libav_words(r);
-    if (r == AVERROR(ENOMEM))
-        return dv_nomem(e);
+    if (r == AVERROR(ENOMEM)) /* a damaged header may ask for anything */
+        return dv_fail(e, DMV_ERR_MEMORY,
+                       "%s: not enough memory for what it asks for; it may be damaged, or other "
+                       "programs take the memory",
+                       what);
     if (g->expired || r == AVERROR(ETIMEDOUT))
         return dv_fail(e, DMV_ERR_IO,
                        "%s: no video came for %g seconds; check that the sender is "
@@ -313,20 +316,12 @@ static dv_link_event receive(dv_link *l, const dv_spec *s, dv_video_stats *st, d
         return DV_LINK_NONE;
     if (r == AVERROR_EOF)
         return DV_LINK_END;
-    if (r == AVERROR(ENOMEM)) {
-        dv_nomem(e);
-        return DV_LINK_FATAL;
-    }
     return refuse(l, s, st, e);
 }
 
 static dv_link_event lost(int r, const dv_spec *s, const dv_video_options *o, dv_guard *g,
                           dv_video_stats *st, dv_err *e)
 {
-    if (r == AVERROR(ENOMEM)) {
-        dv_nomem(e);
-        return DV_LINK_FATAL;
-    }
     if (r == AVERROR_EXIT) /* the guard's answer, told after a last piece was given out */
         r = AVERROR(ETIMEDOUT);
     st->stalls += g->expired || r == AVERROR(ETIMEDOUT);
@@ -405,9 +400,5 @@ dv_link_event dv_link_step(dv_link *l, const dv_spec *s, const dv_video_options 
     int r = av.avcodec_send_packet(l->cc, l->packet);
     st->decode_ms += (double)(dv_now_ns() - begin) * 1e-6;
     av.av_packet_unref(l->packet);
-    if (r == AVERROR(ENOMEM)) {
-        dv_nomem(e);
-        return DV_LINK_FATAL;
-    }
     return r < 0 ? refuse(l, s, st, e) : DV_LINK_NONE;
 }

@@ -204,8 +204,6 @@ static bool connect_again(dv_video *v, bool first, dv_err *e)
         dmv_status s = dv_link_open(&v->link, &v->spec, &v->o, &v->guard, true, e);
         if (stopped(v))
             return false;
-        if (s == DMV_ERR_MEMORY)
-            return false;
         if (!s)
             break;
     }
@@ -231,8 +229,6 @@ static void run_link(dv_video *v)
         dv_err why = {0};
         dv_link_event got =
             dv_link_step(&v->link, &v->spec, &v->o, &v->guard, v->behind, &v->st, &why);
-        if (got == DV_LINK_FATAL)
-            return finish(v, &why);
         if (got == DV_LINK_FRAME && !take_frame(v, &why))
             return finish(v, &why);
         if (got != DV_LINK_END && got != DV_LINK_LOST)

@@ -77,8 +77,7 @@ typedef enum dv_link_event {
     DV_LINK_FRAME, /* in l->frame, to be unreferenced or moved away */
     DV_LINK_NONE,  /* come again; something may have been counted */
     DV_LINK_END,
-    DV_LINK_LOST, /* stalled, broken, refused: *e says why */
-    DV_LINK_FATAL /* out of memory */
+    DV_LINK_LOST /* stalled, broken, refused, no memory: *e says why */
 } dv_link_event;
 dv_link_event dv_link_step(dv_link *l, const dv_spec *s, const dv_video_options *o, dv_guard *g,
                            double lag, dv_video_stats *st, dv_err *e);

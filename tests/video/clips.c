@@ -139,6 +139,7 @@ void clip_stream(const clip_mux *m, int w, int h, int first, int n, double rate)
     assert_non_null(io);
     io->max_packet_size = m->packet_size;
     fc->pb = io;
+    fc->flags |= AVFMT_FLAG_BITEXACT; /* the same bytes every time */
     fc->packet_size = (unsigned)m->packet_size;
     AVStream *st = av.avformat_new_stream(fc, NULL);
     assert_non_null(st);

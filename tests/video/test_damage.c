@@ -36,7 +36,8 @@ static void play(const void *data, size_t size, const char *name, tally *t)
     clip_save(in(name), data, size);
     if (dv_video_open(in(name), NULL, &v, &e)) {
         assert_null(v);
-        assert_non_null(strstr(e.msg, name)); /* which file, in every message */
+        if (!strstr(e.msg, name)) /* which file, in every message */
+            fail_msg("%s: %s", name, e.msg);
         return;
     }
     t->opened++;

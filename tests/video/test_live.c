@@ -150,6 +150,32 @@ static void test_reconnect(void **state)
     dv_video_close(&v); /* while it waits for a fourth run */
 }
 
+/* The first frame after a break may be dropped; that there was a break is not forgotten. */
+static void test_broken_stays(void **state)
+{
+    camera c = {.runs = 3, .frames = 25, .pause_ms = 300};
+    dv_video_options o = live_options();
+    dv_video_frame f;
+    dv_video_stats s;
+    dv_err e = {0};
+    o.queue = 1;
+    o.reconnects = 3;
+    start(&c, "breaks");
+    dv_video *v = clip_open(c.path, &o);
+    int broken = 0;
+    while (!dv_video_next(v, &f, &e) && f.image.pixels) {
+        broken += f.broken;
+        usleep(30000);
+    }
+    assert_non_null(strstr(e.msg, "given up"));
+    dv_video_get_stats(v, &s);
+    assert_int_equal(s.reconnects, 2);
+    assert_true(s.dropped > 20);
+    assert_int_equal(broken, 2);
+    dv_video_close(&v);
+    pthread_join(c.thread, NULL);
+}
+
 /* Nobody writes into the pipe: the open gives up in time. */
 static void test_silent(void **state)
 {
@@ -276,10 +302,10 @@ static void test_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_reconnect),
-        cmocka_unit_test(test_silent),      cmocka_unit_test(test_stall),
-        cmocka_unit_test(test_give_up),     cmocka_unit_test(test_patient),
-        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_slow_reader),  cmocka_unit_test(test_reconnect),
+        cmocka_unit_test(test_broken_stays), cmocka_unit_test(test_silent),
+        cmocka_unit_test(test_stall),        cmocka_unit_test(test_give_up),
+        cmocka_unit_test(test_patient),      cmocka_unit_test(test_stop),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, clip_setup, clip_teardown);

@@ -170,6 +170,60 @@ static void test_stop(void **state)
     dv_video_close(&v);
 }
 
+static void put_matrix(uint8_t *p, int32_t a, int32_t b, int32_t c, int32_t d)
+{
+    const int32_t m[9] = {a, b, 0, c, d, 0, 0, 0, 0x4000};
+    for (int i = 0; i < 9; i++) {
+        uint32_t v = (uint32_t)m[i] << 16;
+        for (int k = 0; k < 4; k++)
+            p[4 * i + k] = (uint8_t)(v >> (24 - 8 * k));
+    }
+}
+
+/* As phones write it: the frames lie on their side, and the header of the track says so. */
+static void test_rotation(void **state)
+{
+    static const int matrices[4][4] = {{1, 0, 0, 1}, {0, 1, -1, 0}, {-1, 0, 0, -1}, {0, -1, 1, 0}};
+    dv_picture plain = {0};
+    uint8_t *data;
+    size_t size, at = 0;
+    dv_err e = {0};
+    clip_mp4(in("upright.mp4"), 160, 120, 2, 25, 0);
+    assert_int_equal(dv_read_file(in("upright.mp4"), 1 << 24, &data, &size, &e), DMV_OK);
+    while (at + 80 < size && memcmp(data + at, "tkhd", 4) != 0)
+        at++;
+    assert_true(at + 80 < size);
+    for (int k = 0; k < 4; k++) {
+        dv_video_frame f;
+        dv_video_facts facts;
+        put_matrix(data + at + 44, matrices[k][0], matrices[k][1], matrices[k][2], matrices[k][3]);
+        clip_save(in("turned.mp4"), data, size);
+        dv_video *v = clip_open(in("turned.mp4"), NULL);
+        dv_video_get_facts(v, &facts);
+        assert_int_equal(facts.rotation, 90 * k);
+        assert_int_equal(dv_video_next(v, &f, &e), DMV_OK);
+        assert_int_equal(f.image.width, k % 2 ? 120 : 160);
+        assert_int_equal(f.image.height, k % 2 ? 160 : 120);
+        if (k == 0) {
+            plain = (dv_picture){dv_malloc(160 * 120 * 3), 160, 120};
+            assert_non_null(plain.pixels);
+            for (int y = 0; y < 120; y++)
+                memcpy(plain.pixels + y * 480, f.image.pixels + (size_t)y * f.image.stride, 480);
+        }
+        for (int y = 0; y < 120; y++)
+            for (int x = 0; x < 160; x++) {
+                /* Clockwise: what was on the left is at the top. */
+                int tx = k == 0 ? x : k == 1 ? 119 - y : k == 2 ? 159 - x : y;
+                int ty = k == 0 ? y : k == 1 ? x : k == 2 ? 119 - y : 159 - x;
+                assert_memory_equal(f.image.pixels + (size_t)ty * f.image.stride + 3 * tx,
+                                    plain.pixels + 3 * (y * 160 + x), 3);
+            }
+        dv_video_close(&v);
+    }
+    dv_free(data);
+    dv_picture_free(&plain);
+}
+
 /* Two raw streams of different sizes, one after the other in one file. */
 static void test_size_change(void **state)
 {
@@ -505,14 +559,15 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_facts),
-        cmocka_unit_test(test_max_fps),     cmocka_unit_test(test_behind),
-        cmocka_unit_test(test_files_wait),  cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_size_change), cmocka_unit_test(test_clock_jumps),
-        cmocka_unit_test(test_folder),      cmocka_unit_test(test_natural_order),
-        cmocka_unit_test(test_pipes),       cmocka_unit_test(test_odd_names),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_playlists),
-        cmocka_unit_test(test_passwords),   cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_max_fps),       cmocka_unit_test(test_behind),
+        cmocka_unit_test(test_files_wait),    cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_rotation),      cmocka_unit_test(test_size_change),
+        cmocka_unit_test(test_clock_jumps),   cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_natural_order), cmocka_unit_test(test_pipes),
+        cmocka_unit_test(test_odd_names),     cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_playlists),     cmocka_unit_test(test_passwords),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, clip_setup, clip_teardown);
 }
