@@ -182,6 +182,9 @@ typedef void dv_layernorm_f32_fn(size_t rows, size_t n, const float *in, const f
 typedef void dv_transpose_f32_fn(size_t rows, size_t cols, const float *in, size_t ldi, float *out,
                                  size_t ldo);
 
+/* out[i] = in[2 i], i < n: every second channel. */
+typedef void dv_evens_f32_fn(size_t n, const float *in, float *out);
+
 /* out[i] = sum_j q[j] * base[i * ld + j], i < n, j < dim. */
 typedef void dv_dots_f32_fn(size_t n, size_t dim, const float *q, const float *base, size_t ld,
                             float *out);
