@@ -17,7 +17,7 @@ _domovoi() {
             bench eval doctor' -- "$cur"))
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
-    model) sub='import info plan quantize verify' ;;
+    model) sub='export import info plan quantize verify' ;;
     eval) sub='verify' ;;
     video) sub='info copy' ;;
     bench) sub='model search pipeline' ;;
@@ -65,9 +65,10 @@ _domovoi() {
         import)
             opts+=' --output --kind --name --licence --origin --color --mean --scale --decoder
                 --landmark-order --crop --dim --thresholds --thresholds-from --size' ;;
+        export) opts+=' --output' ;;
         plan) opts+=" $cpu --size" ;;
         quantize)
-            opts+=" $cpu $det --output --data --random --samples --method --percentile --symmetric
+            opts+=" $cpu $det --output --data --random --fp16 --samples --method --percentile --symmetric
                 --per-layer --dynamic --equalise --no-bias-fix --keep-loss --mirror --pairs --images
                 --aligned --plot --size" ;;
         esac ;;

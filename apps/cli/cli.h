@@ -29,6 +29,7 @@ int cli_identify(int argc, char **argv);
 int cli_gallery(int argc, char **argv);
 int cli_model(int argc, char **argv);
 int cli_quantize(int argc, char **argv); /* model quantize */
+int cli_export(int argc, char **argv);   /* model export */
 int cli_bench(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_eval(int argc, char **argv);

@@ -91,7 +91,7 @@ class Forms(Case):
              'bench', 'doctor', 'eval', 'video']
     SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
                         'restore', 'verify'],
-            'model': ['import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify'],
+            'model': ['export', 'import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify'],
             'bench': ['model', 'search', 'pipeline'], 'video': ['info', 'copy']}
 
     def test_help(self):
@@ -581,6 +581,33 @@ class Faces(Case):
                    'embeder')
         self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
 
+    def test_export(self):
+        if 'no ONNX import' in run('doctor').out:
+            self.skipTest('built without import')
+        net = os.path.join(MODELS, 'embed.dmv')
+        self.code(0, run('model', 'quantize', net, '--random', '-o', 'q.dmv', '--quiet'))
+        for source, quantised in ((net, 0), ('q.dmv', 10)):
+            p = self.code(0, run('model', 'export', source, '-o', 'out.onnx', '--json'))
+            (d,) = lines(p)
+            self.assertEqual(d['opset'], 13)
+            self.assertGreaterEqual(d['quantised'], quantised)
+            self.assertEqual(d['bytes'], os.path.getsize(os.path.join(TMP, 'out.onnx')))
+            self.code(0, run('model', 'import', 'out.onnx', '-o', 'again.dmv'))
+            a, b = (lines(run('model', 'info', n, '--json'))[0] for n in (source, 'again.dmv'))
+            self.assertEqual(a['nodes'], b['nodes'])
+            for key in ('kind', 'color', 'mean', 'scale', 'dim', 'thresholds', 'name'):
+                self.assertEqual(a['metadata'].get(key), b['metadata'].get(key), key)
+            p, q = (lines(run('embed', self.photo, '--best', '-j', '--model', n))
+                    for n in (source, 'again.dmv'))
+            for x, y in zip(p[0]['faces'][0]['embedding'], q[0]['faces'][0]['embedding']):
+                self.assertAlmostEqual(x, y, 5)
+        self.assertIn('pairs of QuantizeLinear', run('model', 'export', 'q.dmv', '-o', 'o.onnx').out)
+        self.error('the form is', 'model', 'export', net)
+        self.error('nowhere.dmv', 'model', 'export', 'nowhere.dmv', '-o', 'never.onnx')
+        self.code(2, run('model', 'export', 'out.onnx', '-o', 'never.onnx'))
+        self.error('no/such', 'model', 'export', net, '-o', 'no/such/never.onnx')
+        self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
+
     def test_quantize(self):
         if 'no ONNX import' in run('doctor').out:
             self.skipTest('built without import')
@@ -637,6 +664,22 @@ class Faces(Case):
         self.error('no usable picture', 'model', 'quantize', net, '--data', empty, '-o', 'never.dmv')
         self.error('minmax', 'model', 'quantize', net, '--random', '-o', 'never.dmv', '--method', 'x')
         self.error('the form is', 'model', 'quantize', net, '-o', 'never.dmv')
+        self.error('--fp16 has no options', 'model', 'quantize', net, '--fp16', '--dynamic', '-o',
+                   'never.dmv')
+        (d,) = lines(self.code(0, run('model', 'quantize', net, '--fp16', '-o', 'half.dmv', '--json')))
+        self.assertLess(d['bytes'], d['bytes_before'] * 0.6)
+        self.assertGreater(d['half_layers'], 20)
+        self.assertNotIn('mean_cosine', d)
+        (d,) = lines(self.code(0, run('model', 'quantize', net, '--fp16', '-o', 'half2.dmv', '--data',
+                                      folder, '--json')))
+        self.assertGreater(d['mean_cosine'], 0.9999)
+        p = self.code(0, run('embed', self.photo, '--best', '-j', '--model', net))
+        q = self.code(0, run('embed', self.photo, '--best', '-j', '--model', 'half.dmv'))
+        a, b = (lines(x)[0]['faces'][0]['embedding'] for x in (p, q))
+        self.assertGreater(sum(x * y for x, y in zip(a, b)), 0.9995)
+        (info,) = lines(self.code(0, run('model', 'info', 'half.dmv', '--json')))
+        self.assertEqual(info['metadata']['quantised'], 'half precision')
+        self.error('half precision', 'model', 'quantize', 'half.dmv', '--random', '-o', 'never.dmv')
         self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
 
     def test_bench(self):

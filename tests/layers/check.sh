@@ -15,7 +15,7 @@ complain() {
 may() {
     layer=$1
     shift
-    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|video|import|quant|gallery|eval)/' "src/$layer" |
+    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|video|import|quant|export|gallery|eval)/' "src/$layer" |
         sed 's/.*"//; s/\/$//' | sort -u)
     for other in $used; do
         case " $layer $* " in
@@ -34,6 +34,7 @@ may image base
 may video base image
 may import base kernels nn
 may quant base kernels nn import
+may export base kernels nn
 may gallery base
 may eval base kernels nn face image
 
