@@ -492,7 +492,8 @@ void create_stage(const Stage &g, const vector<Words> &lines, Codes &codes)
     vector<double> ms;
     std::map<int, int> bad;
     string failed;
-    std::map<string, int> index;
+    size_t n_failed = 0;
+    std::map<string, int> index; // of the next template of a picture
     for (const Words &w : rows) {
         const int code = atoi(w[3].c_str());
         ms.push_back(atof(w[10].c_str()));
@@ -501,7 +502,9 @@ void create_stage(const Stage &g, const vector<Words> &lines, Codes &codes)
         codes[file + ".template"] = code;
         if (code) {
             bad[code]++;
-            failed += " " + w[0];
+            if (n_failed++ < 10) {
+                failed += " " + w[0];
+            }
         } else if (w[4] != "1" || w[5] != "1") {
             warnings++;
             say("WARN", g, w[0] + ": a face without both eyes");
@@ -516,7 +519,7 @@ void create_stage(const Stage &g, const vector<Words> &lines, Codes &codes)
         say("WARN", g, std::to_string(b.second) + " times return code " + std::to_string(b.first));
     }
     if (!failed.empty()) {
-        say("    ", g, "failed:" + failed);
+        say("    ", g, "failed:" + failed + (n_failed > 10 ? " ... (see the log)" : ""));
     }
     const string t = times(ms); // sorts
     check(ms.empty() || ms.back() <= TEMPLATE_MS, g,

@@ -61,6 +61,7 @@ class Faults(unittest.TestCase):
         'negative': 'of failed templates, 8 wrong',
         'nan': 'of failed templates, 9 wrong',
         'failed-score': 'of failed templates, 3 wrong',
+        'blind': '12 scores of faces, 0 of failed templates, 3 wrong',
         'failed-code': 'of failed templates, 3 wrong',
     }
 
