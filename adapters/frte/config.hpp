@@ -15,8 +15,9 @@ namespace frte
 struct Config {
     std::string detector, landmarks, embedder; // paths; landmarks may be empty
     float min_score = 0.6f;                    // of a face
-    // Of the best face, where none reaches min_score; <= min_score. 0.15 was measured: blank
-    // pictures and noise stay without a face, nine of ten profiles that 0.6 misses are found.
+    // Of the best face, where none reaches min_score; <= min_score. Low, because NIST's pictures
+    // show a person and a missing template counts as a wrong refusal: of the profiles that 0.6
+    // misses, 0.15 finds nine of ten. Blank pictures stay without a face, noise may not.
     float second_score = 0.15f;
     int max_side = 640;
     int scales = 1;
