@@ -138,7 +138,12 @@ int main(int argc, char **argv)
         size_t n;
         char id[32];
         snprintf(path, sizeof path, "%s/sample%d.jpg", argv[2], i);
-        if (dv_image_load(path, &photo, &e))
+        dmv_status s = dv_image_load(path, &photo, &e);
+        if (s == DMV_ERR_UNSUPPORTED) {
+            printf("skipped: %s\n", e.msg);
+            return 77;
+        }
+        if (s)
             die(e.msg);
         dmv_image view = dv_picture_view(&photo);
         if (dmv_pipeline_detect(p, &view, faces, FACES, &n))

@@ -148,6 +148,9 @@ class Nets(unittest.TestCase):
         put('config/domovoi.conf',
             'detector = detect.dmv\nlandmarks = landmarks.dmv\nembedder = embed.dmv\n')
         p = run(os.path.abspath(sys.argv[3]), BUILD + '/models', CACHE + '/photos', 'input')
+        if p.returncode == 77:
+            print(p.stdout)
+            sys.exit(77)
         assert p.returncode == 0, p.stderr
         cls.faces = int(p.stdout.split()[0])
         cls.p = run(PROGRAM, '--forks', '4', 'config', 'input', 'out')
