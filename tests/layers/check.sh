@@ -38,7 +38,16 @@ may export base kernels nn
 may gallery base
 may eval base kernels nn face image
 
-outside=$(grep -rlE '#include <(immintrin|x86intrin|arm_neon|arm_acle)\.h>' src apps | grep -v '^src/kernels/')
+# An adapter is a user of the library: of this tree it sees its own files and domovoi.h.
+for file in $(find adapters -name '*.[ch]' -o -name '*.[ch]pp'); do
+    for used in $(sed -n 's/^ *# *include "\(.*\)".*/\1/p' "$file"); do
+        [ "$used" = domovoi.h ] || [ -f "$(dirname "$file")/$used" ] ||
+            complain "$file includes $used; adapters use include/domovoi.h only"
+    done
+done
+[ -n "$(find adapters -name '*.cpp')" ] || complain "adapters has no source files"
+
+outside=$(grep -rlE '#include <(immintrin|x86intrin|arm_neon|arm_acle)\.h>' src apps adapters | grep -v '^src/kernels/')
 [ -z "$outside" ] || complain "intrinsics outside src/kernels: $outside"
 foreign=$(grep -rlE '#include <(jpeglib|spng|webp|cairo|sqlite3|jansson|protobuf-c|sodium|libav|libsw)' \
     src/base src/kernels src/nn src/face include)
