@@ -7,18 +7,19 @@ _domovoi() {
     COMPREPLY=()
 
     if [[ $COMP_CWORD -eq 1 ]]; then
-        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
-            eval calibrate doctor help --help --version' -- "$cur"))
+        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video model
+            bench eval calibrate doctor help --help --version' -- "$cur"))
         return
     fi
     case $verb in
     help)
-        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
-            eval calibrate doctor' -- "$cur"))
+        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video model
+            bench eval calibrate doctor' -- "$cur"))
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
-    model) sub='import info plan quantize verify' ;;
+    model) sub='export import info plan quantize verify' ;;
     eval) sub='verify' ;;
+    video) sub='info copy' ;;
     bench) sub='model search pipeline' ;;
     esac
     # After bench a net or an option may stand as well.
@@ -37,9 +38,12 @@ _domovoi() {
         COMPREPLY=($(compgen -W 'yunet ultraface ultraface-raw retinaface' -- "$cur")); return ;;
     --threads | -t | --fmr | --threshold | --min-score | --max-side | --scales | --runs | --size | \
         --top | --name | --licence | --origin | --mean | --scale | --crop | --dim | \
-        --thresholds | --thresholds-from | --probes | \
-        --far | --bootstrap | --seed | --near)
+        --thresholds | --thresholds-from | --probes | --far | --bootstrap | --near | --timeout | --rate | --camera-size | \
+        --format | --seed | --max-fps | --frames | --seconds | --crf | --bitrate)
         return ;;
+    --transport) COMPREPLY=($(compgen -W 'tcp udp' -- "$cur")); return ;;
+    --degrade)
+        COMPREPLY=($(compgen -W 'noise jpeg= h264= gain rain distractor=' -- "$cur")); return ;;
     --form) COMPREPLY=($(compgen -W 'float int8 fp16' -- "$cur")); return ;;
     --images | --train | --impostors) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
     esac
@@ -61,9 +65,10 @@ _domovoi() {
         import)
             opts+=' --output --kind --name --licence --origin --color --mean --scale --decoder
                 --landmark-order --crop --dim --thresholds --thresholds-from --size' ;;
+        export) opts+=' --output' ;;
         plan) opts+=" $cpu --size" ;;
         quantize)
-            opts+=" $cpu $det --output --data --random --samples --method --percentile --symmetric
+            opts+=" $cpu $det --output --data --random --fp16 --samples --method --percentile --symmetric
                 --per-layer --dynamic --equalise --no-bias-fix --keep-loss --mirror --pairs --images
                 --aligned --plot --size" ;;
         esac ;;
@@ -78,12 +83,16 @@ _domovoi() {
         opts="$out $cpu $det --model --mirror --aligned --no-cache --allow-missing"
         case ${COMP_WORDS[2]} in
         verify)
-            opts+=' --images --pairs --far --bootstrap --seed --roc --det --hist --report --dump --leak-check --train
-                --train-aligned --near' ;;
+            opts+=' --images --pairs --far --bootstrap --seed --roc --det --hist --report --dump
+                --leak-check --train --train-aligned --near' ;;
         esac ;;
     calibrate)
         opts="$out $cpu $det --model --mirror --impostors --fmr --output --gallery --dry-run --aligned
             --allow-missing --no-cache" ;;
+    video)
+        opts="$out --transport --timeout --rate --camera-size --format"
+        [[ ${COMP_WORDS[2]} == copy ]] && opts+=' --output --degrade --seed --max-fps --frames
+            --seconds --size --crf --bitrate --threads' ;;
     doctor) opts="$out $cpu --gallery" ;;
     esac
     if [[ $cur == -* ]]; then

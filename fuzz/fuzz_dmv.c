@@ -52,18 +52,15 @@ static bool small_enough(const dv_exec *x)
     return floats < MAX_FLOATS && work < MAX_WORK;
 }
 
-static void run(const dmv_model *m)
+static void run(const dmv_model *m, const dv_kernels *k)
 {
-    static dv_kernels k;
-    if (!k.cpu)
-        dv_kernels_init(&k, dv_cpu_detect());
     int64_t dims[DV_MAX_IO][DMV_MAX_RANK];
     const int64_t *p[DV_MAX_IO];
     const dv_graph *g = &m->graph;
     size_t total = 0, n;
     dv_exec *x;
     dv_err e;
-    if (dv_exec_open(g, &k, NULL, &x, &e))
+    if (dv_exec_open(g, k, NULL, &x, &e))
         return;
     for (size_t i = 0; i < g->n_inputs; i++) {
         const dv_gtensor *t = &g->tensors[g->inputs[i]];
@@ -96,7 +93,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dmv_model *m;
     dv_err e;
     if (!dv_dmv_parse(copy, size, "fuzz", &m, &e)) {
-        run(m);
+        static dv_kernels best, twin;
+        if (!best.conv_f32) {
+            dv_kernels_init(&best, dv_cpu_detect());
+            dv_kernels_init(&twin, 0);
+            twin.half = true;
+        }
+        run(m, &best);
+        for (size_t i = 0; i < m->graph.n_nodes; i++)
+            if (m->graph.nodes[i].op == DV_OP_TO_HALF) {
+                run(m, &twin); /* halves as such, on any processor */
+                break;
+            }
         dmv_model_close(&m);
     }
     dv_free(copy);
@@ -382,10 +390,58 @@ static int32_t eight_bits(maker *m, int32_t x)
         IDS(z, packed(m, DV_PACK_QPANEL, 2, SHAPE(4, 5)), ones(m, 5), -1, weights(m, 1, SHAPE(5))));
 }
 
+static int32_t halves(maker *m, dv_pack pack, int rank, const int64_t *dims)
+{
+    size_t n;
+    int32_t id = dv_graph_add_tensor(&m->g, "h", DV_F16, rank, dims);
+    m->bad |= id < 0 || !dv_tensor_bytes(DV_F16, pack, rank, dims, 1, &n);
+    if (m->bad)
+        return -1;
+    uint16_t *w = dv_alloc_aligned(n);
+    m->bad |= !w;
+    for (size_t i = 0; w && i < n / sizeof *w; i++)
+        w[i] = (uint16_t)(0x3000 + (i * 977 % 0x800) + (i % 2 ? 0x8000 : 0));
+    m->g.tensors[id].pack = pack;
+    m->g.tensors[id].data = w;
+    m->g.tensors[id].size = n;
+    m->g.tensors[id].owned = true;
+    return id;
+}
+
+static int32_t h_conv(maker *m, int32_t x, int64_t k, int64_t groups, int32_t add)
+{
+    int64_t four = 4, dims[4] = {k, k, groups > 1 ? 1 : 4, 4};
+    int32_t y = node(m, DV_OP_H_CONV, DV_F16,
+                     IDS(x, halves(m, groups > 1 ? DV_PACK_HDW : DV_PACK_HPANEL, 4, dims),
+                         halves(m, DV_PACK_HVEC, 1, &four),
+                         groups > 1 ? halves(m, DV_PACK_HVEC, 1, &four) : -1, add));
+    INTS(DV_A_KERNEL, k, k);
+    INTS(DV_A_PADS, k / 2, k / 2, k / 2, k / 2);
+    INTS(DV_A_GROUP, groups);
+    return y;
+}
+
+static int32_t half_precision(maker *m, int32_t x)
+{
+    int32_t y = node(m, DV_OP_TO_HALF, DV_F16, IDS(x));
+    y = h_conv(m, y, 3, 1, -1);
+    INTS(DV_A_STRIDE, 2, 2);
+    INTS(DV_A_ACT, DV_ACT_CLIP);
+    FLOATS(DV_A_P, 0);
+    FLOATS(DV_A_Q, 6);
+    int32_t z = h_conv(m, y, 3, 4, -1);
+    z = h_conv(m, z, 1, 1, y);
+    z = node(m, DV_OP_FROM_HALF, DV_F32, IDS(z));
+    z = node(m, DV_OP_TO_HALF, DV_F16, IDS(z));
+    return node(
+        m, DV_OP_H_LINEAR, DV_F32,
+        IDS(z, halves(m, DV_PACK_HPANEL, 2, SHAPE(4, 6)), halves(m, DV_PACK_HVEC, 1, SHAPE(6))));
+}
+
 bool dv_fuzz_seed(unsigned i, dv_buf *b)
 {
-    static int32_t (*const build[])(maker *, int32_t) = {picture, rearranged, arithmetic, shapes,
-                                                         eight_bits};
+    static int32_t (*const build[])(maker *, int32_t) = {picture, rearranged, arithmetic,
+                                                         shapes,  eight_bits, half_precision};
     if (i >= DV_COUNT(build))
         return false;
     maker m = {0};

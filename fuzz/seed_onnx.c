@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * seed_onnx.c - first inputs for fuzz_onnx: two small nets, written in the wire format of
+ * seed_onnx.c - first inputs for fuzz_onnx: three small nets, written in the wire format of
  * protobuf by hand. Field numbers are those of onnx.proto.
  */
 #include <string.h>
@@ -185,9 +185,58 @@ static void shapes(dv_buf *g)
     message(g, 1, &n);
 }
 
+/* An initializer of 8 bits; scalar = no dims. */
+static void eight_bits(dv_buf *graph, const char *name, int rank, const int64_t *dims, int type,
+                       int first, int step)
+{
+    dv_buf t = {0}, data = {0};
+    int64_t n = 1;
+    for (int i = 0; i < rank; i++) {
+        number(&t, 1, dims[i]);
+        n *= dims[i];
+    }
+    number(&t, 2, type);
+    text(&t, 8, name);
+    for (int64_t i = 0; i < n; i++)
+        dv_buf_u8(&data, (uint8_t)(first + step * (int)i));
+    message(&t, 9, &data);
+    message(graph, 5, &t);
+}
+
+static void quantised(dv_buf *g)
+{
+    value(g, 11, "x", LIST(1, 3, 8, 8));
+    value(g, 12, "y", LIST(1, 4, 8, 8));
+    initializer(g, "s", 0, NULL, true);
+    eight_bits(g, "z", 0, NULL, 2, 128, 0);
+    eight_bits(g, "w", LIST(4, 3, 3, 3), 3, 1, 7);
+    eight_bits(g, "wz", LIST(4), 3, 0, 0);
+    initializer(g, "ws", LIST(4), true);
+    plain(g, "QuantizeLinear", "x s z", "xq");
+    plain(g, "DequantizeLinear", "xq s z", "xd");
+    dv_buf n = op("DequantizeLinear", "w ws wz", "wd");
+    ints(&n, "axis", LIST(0));
+    message(g, 1, &n);
+    n = op("Conv", "xd wd", "c");
+    ints(&n, "kernel_shape", LIST(3, 3));
+    ints(&n, "pads", LIST(1, 1, 1, 1));
+    message(g, 1, &n);
+    plain(g, "Relu", "c", "r");
+    plain(g, "QuantizeLinear", "r ws0 z", "rq");
+    plain(g, "DequantizeLinear", "rq ws0 z", "rd");
+    plain(g, "Sigmoid", "rd", "t");
+    plain(g, "Mul", "rd t", "m");
+    plain(g, "QuantizeLinear", "m s z", "mq");
+    plain(g, "DequantizeLinear", "mq s z", "md");
+    plain(g, "Add", "md rd", "a");
+    plain(g, "QuantizeLinear", "a s z", "aq");
+    plain(g, "DequantizeLinear", "aq s z", "y");
+    initializer(g, "ws0", 0, NULL, true);
+}
+
 bool dv_fuzz_seed(unsigned i, dv_buf *b)
 {
-    static void (*const build[])(dv_buf *) = {classifier, shapes};
+    static void (*const build[])(dv_buf *) = {classifier, shapes, quantised};
     if (i >= DV_COUNT(build))
         return false;
     dv_buf graph = {0}, opset = {0};

@@ -30,6 +30,7 @@ int cli_identify(int argc, char **argv);
 int cli_gallery(int argc, char **argv);
 int cli_model(int argc, char **argv);
 int cli_quantize(int argc, char **argv); /* model quantize */
+int cli_export(int argc, char **argv);   /* model export */
 int cli_bench(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_eval(int argc, char **argv);
@@ -38,6 +39,7 @@ int cli_eval_verify(int argc, char **argv); /* eval verify */
 int cli_eval_identify(int argc, char **argv);
 int cli_eval_cross(int argc, char **argv);
 int cli_eval_fairness(int argc, char **argv);
+int cli_video(int argc, char **argv);
 
 /* "VERB" or "VERB SUBVERB", for messages. */
 extern const char *cli_verb_name;

@@ -22,6 +22,7 @@ static const entry verbs[] = {
     {{"gallery", "list, show, rename, remove, export, import, backup, restore, verify",
       cli_gallery},
      "People"},
+    {{"video", "what a video or camera gives; copy it, also made worse", cli_video}, "Video"},
     {{"model", "import a net from ONNX; info, plan, verify", cli_model}, "Nets"},
     {{"bench", "time a net", cli_bench}, "Nets"},
     {{"eval", "accuracy on a list of pairs", cli_eval}, "Nets"},

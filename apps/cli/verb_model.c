@@ -13,6 +13,7 @@
 
 #ifdef DV_HAVE_IMPORT
 #include "import/import.h"
+#include "quant/quant.h"
 #endif
 
 #define MAX_ONNX ((size_t)1 << 30)
@@ -308,6 +309,19 @@ static bool try_out(const uint8_t *data, size_t size, const char *path, const cl
     return ok;
 }
 
+/* The pairs of a QDQ net become 8-bit ops. */
+static bool to_bytes(dv_graph *g, const char *path, dv_err *e)
+{
+    dv_graph built;
+    if (!dv_quant_has_pairs(g))
+        return true;
+    if (dv_quant_pairs(g, &built, e))
+        return dv_fail_in(e, "%.200s", path) == DMV_OK;
+    dv_graph_free(g);
+    *g = built;
+    return true;
+}
+
 static bool import_it(const cli_common *o, const import_args *a, const char *path)
 {
     dv_err e = {0};
@@ -325,7 +339,7 @@ static bool import_it(const cli_common *o, const import_args *a, const char *pat
     const int64_t dims[4] = {1, 3, h, w};
     dv_import_options opt = {.dims = w ? dims : NULL, .rank = w ? 4 : 0};
     if (dv_read_file(path, MAX_ONNX, &onnx, &onnx_size, &e) ||
-        dv_import_onnx(onnx, onnx_size, path, &opt, &g, &e) ||
+        dv_import_onnx(onnx, onnx_size, path, &opt, &g, &e) || !to_bytes(&g, path, &e) ||
         dv_import_profile(onnx, onnx_size, path, &g, &meta, &e)) {
         cli_error("%s", e.msg);
     } else if (apply_options(&meta, a)) {
@@ -386,7 +400,8 @@ static int run_import(int argc, char **argv)
                    "domovoi model import NET.onnx -o NET.dmv [options]\n\n"
                    "Reads an ONNX net, makes it fast, and writes it in Domovoi's format. What the "
                    "net is\nfollows from its file or its shapes; options say it where that is not "
-                   "enough. On\nfailure nothing is written.",
+                   "enough. A QDQ\nnet (pairs of QuantizeLinear and DequantizeLinear) becomes an "
+                   "8-bit net. On failure\nnothing is written.",
                    "  domovoi model import yunet.onnx -o models/detect.dmv\n"
                    "  domovoi model import face.onnx -o models/embed.dmv --name MyNet \\\n"
                    "      --color bgr --mean 127.5 --scale 0.0078125 --thresholds 1e-3:0.31\n",
@@ -560,6 +575,7 @@ static int run_plan(int argc, char **argv)
 int cli_model(int argc, char **argv)
 {
     static const cli_verb subs[] = {
+        {"export", "make an ONNX file from a .dmv file", cli_export},
         {"import", "make a .dmv file from an ONNX file", run_import},
         {"info", "what a net is and expects", run_info},
         {"plan", "memory plan and multiply-adds of each step", run_plan},

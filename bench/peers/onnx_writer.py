@@ -17,6 +17,7 @@ import struct
 import sys
 
 FLOAT, UINT8, INT8, INT32, INT64 = 1, 2, 3, 6, 7
+CODES = {FLOAT: 'f', UINT8: 'B', INT8: 'b', INT32: 'i', INT64: 'q'}  # of array.array
 IR_VERSION = 8
 
 
@@ -60,6 +61,14 @@ class Message:
         self.size += inner.size
 
 
+def little(values):
+    """An array.array as bytes, the lowest first."""
+    if sys.byteorder == 'big' and values.itemsize > 1:
+        values = values[:]
+        values.byteswap()
+    return memoryview(values).cast('B')
+
+
 def tensor(name, kind, dims, values):
     """TensorProto. values: an array.array of the same kind."""
     m = Message()
@@ -67,10 +76,7 @@ def tensor(name, kind, dims, values):
         m.number(1, d)
     m.number(2, kind)
     m.text(8, name)
-    if sys.byteorder == 'big' and values.itemsize > 1:
-        values = values[:]
-        values.byteswap()
-    m.bytes(9, memoryview(values).cast('B'))
+    m.bytes(9, little(values))
     return m
 
 

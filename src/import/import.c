@@ -23,6 +23,8 @@ dmv_status dv_import_onnx(const uint8_t *data, size_t size, const char *name,
         st = dv_import_optimise(g, &report, e);
     }
     if (st == DMV_OK)
+        st = dv_import_pairs(g, e);
+    if (st == DMV_OK)
         st = dv_import_pack(g, e);
     if (st == DMV_OK)
         st = dv_graph_check(g, e);

@@ -17,6 +17,13 @@
 #include "nn/dmv.h"
 #include "nn/exec.h"
 
+/* Attributes for the time of an import; never in a file.
+ * DV_IMPORT_PAIR on an Activation: floats scale, zero. Values are rounded to bytes, as by Quantize
+ * and Dequantize (inside the import only). DV_IMPORT_SCALES on Conv, Linear: floats, one an output
+ * channel: the weights divided by them are integers in -128..127. dv_quant_pairs makes use of it.
+ */
+enum { DV_IMPORT_TEMPORARY = 0xf000, DV_IMPORT_PAIR, DV_IMPORT_SCALES };
+
 typedef struct dv_import_options {
     bool no_passes;      /* only what running needs: for tests that compare */
     const int64_t *dims; /* sizes for free dims of input 0 at import (NULL = keep them free,
@@ -24,12 +31,14 @@ typedef struct dv_import_options {
     int rank;
 } dv_import_options;
 
-/* data: an ONNX file. On success *g is optimised, packed and passes dv_graph_check. */
+/* data: an ONNX file. On success *g is optimised, packed and passes dv_graph_check. A QDQ net has
+ * float weights and layers, with a Quantize and a Dequantize where the file has such a pair. */
 dmv_status dv_import_onnx(const uint8_t *data, size_t size, const char *name,
                           const dv_import_options *o, dv_graph *g, dv_err *e);
 
 /* Fills in meta from what is known of the net: by the SHA-256 of its file, else by its
- * inputs and outputs (YuNet, Ultra-Light, embedders of 112x112, 68 landmarks). */
+ * inputs and outputs (YuNet, Ultra-Light, embedders of 112x112, 68 landmarks); a file that
+ * `model export` wrote says the rest itself. */
 dmv_status dv_import_profile(const uint8_t *data, size_t size, const char *name, const dv_graph *g,
                              dv_meta *m, dv_err *e);
 

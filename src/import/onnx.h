@@ -49,12 +49,23 @@ dmv_status dv_onnx_tensor(const Onnx__TensorProto *t, dv_onnx_value *v, dv_err *
 
 /* ---- lowering ---- */
 
+/* Scales by which a constant was dequantised: one, or one a step along an axis. */
+typedef struct lw_scales {
+    struct lw_scales *next;
+    int axis;
+    size_t n;
+    float v[];
+} lw_scales;
+
 /* What is known of a tensor before any session exists. */
 typedef struct lw_info {
     int rank;                   /* -1 = unknown */
     int64_t dims[DMV_MAX_RANK]; /* -1 = unknown */
     int32_t shape_of;           /* the tensor whose Shape this is, or -1 */
     bool poison;                /* follows from an unsupported node */
+    uint8_t bytes;              /* 8-bit in ONNX: 1 = 0..255, 2 = -128..127; else 0 */
+    float scale, zero;          /* of the bytes; scale 0: found while running */
+    const lw_scales *scales;    /* of a constant, or NULL */
 } lw_info;
 
 typedef struct lw_name { /* a name of the ONNX graph and what stands behind it */
@@ -82,8 +93,9 @@ typedef struct dv_lower {
     const Onnx__NodeProto *n;
     char label[64]; /* of n, printable */
     dmv_status st;
-    bool stop;        /* st ends the import; else it is one more unsupported node */
-    char reason[112]; /* of an unsupported node */
+    bool stop;         /* st ends the import; else it is one more unsupported node */
+    char reason[112];  /* of an unsupported node */
+    lw_scales *scales; /* all, for freeing */
     lw_problem *problems;
     size_t n_problems, cap_problems;
 } dv_lower;
@@ -97,7 +109,7 @@ typedef struct lw_op {
     lw_fn fn;
 } lw_op;
 /* Each file of operators ends its table with a NULL name. */
-extern const lw_op lw_ops_picture[], lw_ops_math[], lw_ops_norm[], lw_ops_shape[];
+extern const lw_op lw_ops_picture[], lw_ops_math[], lw_ops_norm[], lw_ops_shape[], lw_ops_quant[];
 
 /* Failures of the present node: valid but not for us, or wrong. */
 void lw_unsupported(dv_lower *L, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -172,6 +184,14 @@ int32_t lw_reshape(dv_lower *L, int32_t x, size_t n, const int64_t *shape);
 int32_t lw_reshape_like(dv_lower *L, int32_t x, int32_t like);
 int32_t lw_reduce(dv_lower *L, int32_t x, int kind, size_t n, const int64_t *axes, bool keep);
 int32_t lw_cast(dv_lower *L, int32_t x, dv_dtype type);
+
+/* The same values as x, no longer taken as 8-bit. */
+int32_t lw_unmark(dv_lower *L, int32_t x);
+/* onnx_ops_quant.c: attribute of the node just begun if `weights` were 8-bit with one scale, or one
+ * for each of n output channels along `axis`; they were multiplied by factor since. */
+void lw_keep_scales(dv_lower *L, int32_t weights, int axis, size_t n, float factor);
+/* The last step of lowering and passes: pairs become Quantize and Dequantize. */
+dmv_status dv_import_pairs(dv_graph *g, dv_err *e);
 
 /* onnx_infer.c: dims and dtype of the outputs of the last node of g. */
 void lw_infer(dv_lower *L);

@@ -289,11 +289,53 @@ static int32_t new_tensor(dv_lower *L)
     return t;
 }
 
+/* Ops that move bytes as they are. */
+static bool moves_bytes(uint16_t op)
+{
+    switch (op) {
+    case DV_OP_MAX_POOL:
+    case DV_OP_CONCAT:
+    case DV_OP_SPLIT:
+    case DV_OP_SLICE:
+    case DV_OP_GATHER:
+    case DV_OP_TRANSPOSE:
+    case DV_OP_RESHAPE:
+    case DV_OP_FLATTEN:
+    case DV_OP_SQUEEZE:
+    case DV_OP_UNSQUEEZE:
+    case DV_OP_EXPAND:
+    case DV_OP_IDENTITY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* 8-bit values among the inputs: the output is 8-bit as well, or the op is not for them. */
+static void pass_bytes(dv_lower *L, uint16_t op, int n_in, const int32_t *in, lw_info *out)
+{
+    for (int i = 0; i < n_in; i++) {
+        const lw_info *x = in[i] < 0 ? NULL : &L->info[in[i]];
+        if (!x || !x->bytes || op == DV_OP_SHAPE)
+            continue;
+        if (!moves_bytes(op))
+            lw_unsupported(L, "8-bit values that are not dequantised");
+        if (i > 0 && op == DV_OP_CONCAT &&
+            (out->bytes != x->bytes || out->scale != x->scale || out->zero != x->zero))
+            lw_unsupported(L, "8-bit values of different scales");
+        out->bytes = x->bytes;
+        out->scale = x->scale;
+        out->zero = x->zero;
+    }
+}
+
 /* The node is made with one output; lw_end_many adds the others. */
 void lw_begin(dv_lower *L, uint16_t op, int n_in, const int32_t *in)
 {
     if (!lw_ok(L))
         return;
+    lw_info bytes = {0};
+    pass_bytes(L, op, n_in, in, &bytes);
     bool poison = false;
     for (int i = 0; i < n_in; i++)
         poison = poison || (in[i] >= 0 && L->info[in[i]].poison);
@@ -301,6 +343,9 @@ void lw_begin(dv_lower *L, uint16_t op, int n_in, const int32_t *in)
     if (!lw_ok(L))
         return;
     L->info[out].poison = poison;
+    L->info[out].bytes = bytes.bytes;
+    L->info[out].scale = bytes.scale;
+    L->info[out].zero = bytes.zero;
     const char *name = L->n && L->n->name && L->n->name[0] ? L->label : NULL;
     if (dv_graph_add_node(L->g, op, name, n_in, in, 1, &out) < 0)
         lw_nomem(L);
@@ -385,6 +430,9 @@ void lw_end_many(dv_lower *L, int n_out, int32_t *out)
                 return;
             n->n_out++;
             L->info[all[i]].poison = L->info[all[0]].poison;
+            L->info[all[i]].bytes = L->info[all[0]].bytes;
+            L->info[all[i]].scale = L->info[all[0]].scale;
+            L->info[all[i]].zero = L->info[all[0]].zero;
         }
     }
     lw_infer(L);
@@ -487,6 +535,25 @@ int32_t lw_nchw(dv_lower *L, int32_t x)
 {
     static const int64_t perm[4] = {0, 3, 1, 2};
     return lw_transpose(L, x, 4, perm);
+}
+
+int32_t lw_unmark(dv_lower *L, int32_t x)
+{
+    if (!lw_ok(L))
+        return -1;
+    const dv_gtensor *c = lw_const(L, x);
+    if (c) { /* an Identity would be folded: a copy */
+        dv_gtensor copy = *c;
+        int32_t t = lw_add_const(L, copy.dtype, copy.rank, copy.dims, copy.data);
+        if (t >= 0)
+            L->info[t].scales = L->info[x].scales;
+        return t;
+    }
+    lw_begin(L, DV_OP_IDENTITY, 1, &x);
+    int32_t t = lw_end(L);
+    if (t >= 0)
+        L->info[t].bytes = 0;
+    return t;
 }
 
 int32_t lw_reshape(dv_lower *L, int32_t x, size_t n, const int64_t *shape)

@@ -245,6 +245,9 @@ static dmv_status add_output(dv_lower *L, const char *name, int32_t *out, size_t
                        "output '%s' is an optional result that cannot be computed", text);
     if (g->tensors[t].dtype != DV_F32)
         return dv_fail(L->e, DMV_ERR_UNSUPPORTED, "output '%s' is made of integers", text);
+    if (L->info[t].bytes)
+        return dv_fail(L->e, DMV_ERR_UNSUPPORTED,
+                       "output '%s' is 8-bit; put a DequantizeLinear behind it", text);
     bool taken = g->tensors[t].data != NULL;
     for (size_t i = 0; i < n_out; i++)
         taken = taken || out[i] == t;
@@ -315,7 +318,8 @@ static dmv_status set_outputs(dv_lower *L)
 
 static lw_fn find_op(const Onnx__NodeProto *n)
 {
-    static const lw_op *const tables[] = {lw_ops_picture, lw_ops_math, lw_ops_norm, lw_ops_shape};
+    static const lw_op *const tables[] = {lw_ops_picture, lw_ops_math, lw_ops_norm, lw_ops_shape,
+                                          lw_ops_quant};
     if (n->domain && n->domain[0] && strcmp(n->domain, "ai.onnx"))
         return NULL;
     for (size_t i = 0; i < DV_COUNT(tables); i++)
@@ -445,6 +449,11 @@ dmv_status dv_onnx_lower(const dv_onnx *o, const dv_import_options *opt, dv_grap
         st = set_outputs(L);
     dv_free(order);
     dv_free(live);
+    while (L->scales) {
+        lw_scales *next = L->scales->next;
+        dv_free(L->scales);
+        L->scales = next;
+    }
     dv_free(L->names);
     dv_free(L->info);
     dv_free(L->problems);

@@ -235,9 +235,12 @@ static void lower_matmul(dv_lower *L)
     const dv_gtensor *b = lw_const(L, in[1]);
     int ra = lw_rank(L, in[0]), rb = lw_rank(L, in[1]);
     if (b && b->rank == 2 && b->dtype == DV_F32 && ra != 0) {
+        int32_t w = in[1];
+        size_t n = (size_t)b->dims[1];
         check_inner(L, in[0], b->dims[0]);
         in[1] = lw_ok(L) ? linear_weights(L, lw_const(L, in[1]), false, 1) : -1;
         lw_begin(L, DV_OP_LINEAR, 2, in);
+        lw_keep_scales(L, w, 1, n, 1);
         lw_out(L, 0, lw_end(L));
         return;
     }
@@ -289,9 +292,11 @@ static void lower_gemm(dv_lower *L)
         check_inner(L, in[0], lw_ok(L) ? L->g->tensors[in[1]].dims[tb] : 0);
         if (!lw_ok(L))
             return;
+        int32_t w = in[1];
         in[1] = linear_weights(L, lw_const(L, in[1]), tb, alpha);
         in[2] = lw_ok(L) ? gemm_bias(L, c, n, beta) : -1;
         lw_begin(L, DV_OP_LINEAR, in[2] < 0 ? 2 : 3, in);
+        lw_keep_scales(L, w, !tb, (size_t)n, alpha);
         y = lw_end(L);
     } else {
         lw_begin(L, DV_OP_MATMUL, 2, in);

@@ -183,6 +183,7 @@ static void lower_conv(dv_lower *L)
     put_window(L, &w);
     if (group != 1)
         lw_int(L, DV_A_GROUP, group);
+    lw_keep_scales(L, lw_in(L, 1), 0, (size_t)oc, 1);
     lw_out(L, 0, lw_nchw(L, lw_end(L)));
 }
 
@@ -408,6 +409,8 @@ static void lower_resize(dv_lower *L)
             lw_bad(L, "neither scales nor sizes");
     }
     old_nearest(L, &r);
+    if (lw_ok(L) && L->info[x].bytes)
+        lw_unsupported(L, "8-bit values that are not dequantised");
     int32_t in[2] = {lw_nhwc(L, x), r.sizes_t};
     lw_begin(L, DV_OP_RESIZE, r.sizes_t < 0 ? 1 : 2, in);
     lw_int(L, DV_A_MODE, r.linear);

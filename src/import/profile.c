@@ -5,9 +5,11 @@
  * they follow from the SHA-256; kind, preprocessing and decoder follow from the inputs and
  * outputs, so that a retrained net of a known family works as well.
  */
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "import/import.h"
+#include "import/onnx.h"
 
 /* Families of nets and how they want their pixels; value = (pixel - mean) * scale. */
 typedef struct family {
@@ -205,6 +207,71 @@ static bool set_source(const char *path, dv_meta *m)
     return ok && dv_meta_set_text(m, "name", base);
 }
 
+/* ---- what an exported file says of itself ---- */
+
+#define STORED "domovoi." /* src/export writes these */
+#define MAX_VALUES 128
+
+static bool finite_floats(const char *s, float *v, uint32_t *n)
+{
+    for (*n = 0; *n < MAX_VALUES;) {
+        char *end;
+        v[*n] = strtof(s, &end);
+        if (end == s || !isfinite(v[*n]))
+            return false;
+        (*n)++;
+        if (!*end)
+            return true;
+        if (*end != ',')
+            return false;
+        s = end + 1;
+    }
+    return false;
+}
+
+/* Values of the wrong kind are left out; false = no memory. */
+static bool take_stored(const char *key, const char *value, dv_meta *m)
+{
+    static const char *const texts[] = {
+        "kind",    "name",           "licence",         "origin",    "color",
+        "decoder", "landmark_order", "thresholds_from", "quantised", "quantised_from"};
+    static const char *const lists[] = {"mean", "scale", "crop", "thresholds"};
+    float v[MAX_VALUES];
+    uint32_t n;
+    for (size_t i = 0; i < DV_COUNT(texts); i++)
+        if (!strcmp(key, texts[i]) && !strncmp(value, "text:", 5) && strlen(value) < 1000)
+            return dv_meta_set_text(m, key, value + 5);
+    for (size_t i = 0; i < DV_COUNT(lists); i++)
+        if (!strcmp(key, lists[i]) && !strncmp(value, "floats:", 7) &&
+            finite_floats(value + 7, v, &n))
+            return dv_meta_set_floats(m, key, v, n);
+    if (!strcmp(key, "dim") && !strncmp(value, "int:", 4)) {
+        char *end;
+        long long dim = strtoll(value + 4, &end, 10);
+        if (end != value + 4 && !*end && dim > 0)
+            return dv_meta_set_int(m, key, dim);
+    }
+    return true;
+}
+
+static dmv_status stored(const uint8_t *data, size_t size, dv_meta *m, dv_err *e)
+{
+    dv_onnx file;
+    if (!memmem(data, size, STORED, strlen(STORED)))
+        return DMV_OK;
+    dmv_status st = dv_onnx_parse(data, size, &file, e);
+    if (st)
+        return st;
+    for (size_t i = 0; !st && i < file.model->n_metadata_props; i++) {
+        const Onnx__StringStringEntryProto *p = file.model->metadata_props[i];
+        if (p->key && p->value && !strncmp(p->key, STORED, strlen(STORED)) &&
+            !take_stored(p->key + strlen(STORED), p->value, m))
+            st = dv_nomem(e);
+    }
+    dv_onnx_free(&file);
+    return st;
+}
+
 dmv_status dv_import_profile(const uint8_t *data, size_t size, const char *name, const dv_graph *g,
                              dv_meta *m, dv_err *e)
 {
@@ -219,5 +286,7 @@ dmv_status dv_import_profile(const uint8_t *data, size_t size, const char *name,
             ok = ok && dv_meta_set_floats(m, "thresholds", k->thresholds, k->n_thresholds) &&
                  dv_meta_set_text(m, "thresholds_from", k->thresholds_from);
     }
-    return ok ? DMV_OK : dv_nomem(e);
+    if (!ok)
+        return dv_nomem(e);
+    return k ? DMV_OK : stored(data, size, m, e);
 }

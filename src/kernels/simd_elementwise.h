@@ -99,6 +99,26 @@ DV_INLINE vf v_clip(vf x, vf lo, vf hi)
     return v_min(hi, v_max(lo, x));
 }
 
+/* x/2 (1 + erf(x / sqrt 2)): the error function as x P(x^2) / Q(x^2), a fit that weighs an error
+ * by what it does to the result (mpmath, iterated least squares). */
+DV_INLINE vf v_gelu(vf x)
+{
+    vf c = v_clip(x, v_set1(-5.4f), v_set1(5.4f)), u = v_mul(c, c);
+    vf p = v_set1(4.562315325529198e-08f), q = v_set1(1.2075737458872027e-06f);
+    p = v_fma(p, u, v_set1(1.2926168892590795e-05f));
+    q = v_fma(q, u, v_set1(7.586788706248626e-05f));
+    p = v_fma(p, u, v_set1(0.0003490960516501218f));
+    q = v_fma(q, u, v_set1(0.0019161757081747055f));
+    p = v_fma(p, u, v_set1(0.009424739517271519f));
+    q = v_fma(q, u, v_set1(0.028938302770256996f));
+    p = v_fma(p, u, v_set1(0.06867808848619461f));
+    q = v_fma(q, u, v_set1(0.2527400851249695f));
+    p = v_fma(p, u, v_set1(0.7978842854499817f));
+    q = v_fma(q, u, v_set1(1.0f));
+    vf e = v_clip(v_div(v_mul(c, p), q), v_set1(-1.0f), v_set1(1.0f)), h = v_mul(x, v_set1(0.5f));
+    return v_fma(h, e, h);
+}
+
 /* ---- activations ---- */
 
 DV_INLINE vf v_activate(const int act, vf x, vf p, vf q)
@@ -120,7 +140,7 @@ DV_INLINE vf v_activate(const int act, vf x, vf p, vf q)
     case DV_ACT_HSWISH:
         return v_mul(x, v_clip(v_fma(x, v_set1(1.0f / 6.0f), v_set1(0.5f)), zero, one));
     case DV_ACT_GELU:
-        return v_mul(v_mul(v_set1(0.5f), x), v_add(one, v_erf(v_mul(x, v_set1(0.707106781f)))));
+        return v_gelu(x);
     case DV_ACT_ERF:
         return v_erf(x);
     case DV_ACT_EXP:
@@ -148,22 +168,21 @@ DV_INLINE vf v_activate(const int act, vf x, vf p, vf q)
     }
 }
 
+#define STEP ((size_t)2 * VW)
+
+/* n is a multiple of STEP */
 DV_INLINE void activate(const int act, size_t n, const float *in, float *out, float p, float q)
 {
     const vf vp = v_set1(p), vq = v_set1(q);
-    size_t i = 0;
-    for (; i + 2 * VW <= n; i += 2 * VW) {
-        vf a = v_load(in + i), b = v_load(in + i + VW);
-        v_store(out + i, v_activate(act, a, vp, vq));
-        v_store(out + i + VW, v_activate(act, b, vp, vq));
-    }
-    for (; i < n; i += VW) {
-        vt t = v_tail(DV_MIN(n - i, (size_t)VW));
-        v_store_t(out + i, v_activate(act, v_load_t(in + i, t), vp, vq), t);
+    for (size_t i = 0; i < n; i += STEP) {
+        const vf a = v_activate(act, v_load(in + i), vp, vq);
+        const vf b = v_activate(act, v_load(in + i + VW), vp, vq);
+        v_store(out + i, a);
+        v_store(out + i + VW, b);
     }
 }
 
-void DV_ISA(act_f32)(int act, size_t n, const float *in, float *out, float p, float q)
+static void act_steps(int act, size_t n, const float *in, float *out, float p, float q)
 {
 #define CASE(a)                        \
     case a:                            \
@@ -195,6 +214,31 @@ void DV_ISA(act_f32)(int act, size_t n, const float *in, float *out, float p, fl
 #undef CASE
 }
 
+/* What is left of a STEP goes by way of a buffer, so that all functions are there but once. */
+DV_INLINE void to_step(const float *from, size_t n, float *buf)
+{
+    for (size_t i = 0; i < STEP; i += VW)
+        v_store(buf + i, i < n ? v_load_t(from + i, v_tail(DV_MIN(n - i, (size_t)VW))) : v_zero());
+}
+
+DV_INLINE void from_step(const float *buf, size_t n, float *to)
+{
+    for (size_t i = 0; i < n; i += VW)
+        v_store_t(to + i, v_load(buf + i), v_tail(DV_MIN(n - i, (size_t)VW)));
+}
+
+void DV_ISA(act_f32)(int act, size_t n, const float *in, float *out, float p, float q)
+{
+    const size_t whole = n - n % STEP;
+    float buf[2 * VW];
+    act_steps(act, whole, in, out, p, q);
+    if (whole == n)
+        return;
+    to_step(in + whole, n - whole, buf);
+    act_steps(act, STEP, buf, buf, p, q);
+    from_step(buf, n - whole, out + whole);
+}
+
 /* ---- binary ---- */
 
 DV_INLINE vf v_binary(const int op, vf a, vf b)
@@ -215,28 +259,20 @@ DV_INLINE vf v_binary(const int op, vf a, vf b)
     }
 }
 
-/* sa, sb: a, b is one scalar for all. */
+/* sa, sb: a, b is one scalar for all. n is a multiple of STEP. */
 DV_INLINE void binary(const int op, const int sa, const int sb, size_t n, const float *a,
                       const float *b, float *out)
 {
-    if (n == 0)
-        return;
     const vf a0 = v_set1(a[0]), b0 = v_set1(b[0]);
-    size_t i = 0;
-    for (; i + 2 * VW <= n; i += 2 * VW) {
-        vf x = sa ? a0 : v_load(a + i), y = sb ? b0 : v_load(b + i);
-        vf x1 = sa ? a0 : v_load(a + i + VW), y1 = sb ? b0 : v_load(b + i + VW);
-        v_store(out + i, v_binary(op, x, y));
-        v_store(out + i + VW, v_binary(op, x1, y1));
-    }
-    for (; i < n; i += VW) {
-        vt t = v_tail(DV_MIN(n - i, (size_t)VW));
-        vf x = sa ? a0 : v_load_t(a + i, t), y = sb ? b0 : v_load_t(b + i, t);
-        v_store_t(out + i, v_binary(op, x, y), t);
+    for (size_t i = 0; i < n; i += STEP) {
+        const vf x = v_binary(op, sa ? a0 : v_load(a + i), sb ? b0 : v_load(b + i));
+        const vf y = v_binary(op, sa ? a0 : v_load(a + i + VW), sb ? b0 : v_load(b + i + VW));
+        v_store(out + i, x);
+        v_store(out + i + VW, y);
     }
 }
 
-void DV_ISA(binary_f32)(int op, int mode, size_t n, const float *a, const float *b, float *out)
+static void binary_steps(int op, int mode, size_t n, const float *a, const float *b, float *out)
 {
 #define CASE(o)                            \
     case o:                                \
@@ -255,9 +291,36 @@ void DV_ISA(binary_f32)(int op, int mode, size_t n, const float *a, const float 
         CASE(DV_BIN_MAX)
         CASE(DV_BIN_MIN)
     default:
-        dv_c_binary_f32(op, mode, n, a, b, out); /* powers: libm */
+        break;
     }
 #undef CASE
+}
+
+void DV_ISA(binary_f32)(int op, int mode, size_t n, const float *a, const float *b, float *out)
+{
+    const size_t whole = n - n % STEP, rest = n - whole;
+    float left[2 * VW], right[2 * VW];
+    if (op == DV_BIN_POW || n == 0) {
+        dv_c_binary_f32(op, mode, n, a, b, out); /* powers: libm */
+        return;
+    }
+    /* a scalar may lie in the place of the output's first element */
+    const float a0 = a[0], b0 = b[0];
+    const float *pa = mode == 2 ? &a0 : a, *pb = mode == 1 ? &b0 : b;
+    if (whole)
+        binary_steps(op, mode, whole, pa, pb, out);
+    if (rest == 0)
+        return;
+    if (mode != 2) {
+        to_step(a + whole, rest, left);
+        pa = left;
+    }
+    if (mode != 1) {
+        to_step(b + whole, rest, right);
+        pb = right;
+    }
+    binary_steps(op, mode, STEP, pa, pb, left);
+    from_step(left, rest, out + whole);
 }
 
 /* ---- PReLU ---- */

@@ -5,9 +5,11 @@
  *
  * A register tile is `mr` rows of a by `np` panels of weights, both constants: mr * np *
  * (16 / VW) sums stay in registers over the whole of k, then the epilogue runs on them.
- * The rows are divided evenly over the tiles, so that no tile is left with a row or two.
+ * The last rows are divided evenly, so that no tile is left with a row or two.
  * Weights are taken in blocks of panels that fit in the second-level cache beside a.
- * Tiles store whole panels; where n ends inside one they store to a buffer (gemm_edge).
+ * Tiles store whole panels. Where n ends inside one, they store to a buffer (gemm_edge), or, if all
+ * columns are in one tile, over the beginning of the next row, which is stored afterwards; only the
+ * last row of a tile is then cut off.
  */
 
 #define PV (DV_PANEL / VW) /* vectors of one panel */
@@ -31,6 +33,12 @@
 #define BLOCK_BYTES (128 * 1024)
 
 typedef dv_conv_args gemm_args; /* a product is a convolution of one segment */
+
+/* Elements of vector v that lie in the last `left` columns. */
+DV_INLINE vt gemm_cut(size_t left, int v)
+{
+    return v_tail(left > (size_t)(v * VW) ? DV_MIN(left - (size_t)(v * VW), (size_t)VW) : 0);
+}
 
 /* Rows i.., the np panels from column j on. */
 DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, const int np)
@@ -64,6 +72,8 @@ DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, c
     }
 
     const dv_epilogue *ep = g->ep;
+    const size_t left = g->n - j;
+    const int cut = left < (size_t)(nv * VW);
     if (ep->bias) {
         DV_UNROLL
         for (int v = 0; v < nv; v++) {
@@ -78,8 +88,11 @@ DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, c
         DV_UNROLL
         for (int v = 0; v < nv; v++, add += VW) {
             DV_UNROLL
-            for (int r = 0; r < mr; r++)
+            for (int r = 0; r < mr - 1; r++)
                 acc[r][v] = v_add(acc[r][v], v_load(add + (size_t)r * ep->ldadd));
+            const float *end = add + (size_t)(mr - 1) * ep->ldadd;
+            acc[mr - 1][v] =
+                v_add(acc[mr - 1][v], cut ? v_load_t(end, gemm_cut(left, v)) : v_load(end));
         }
     }
     if (ep->act == DV_EP_CLIP) {
@@ -100,10 +113,17 @@ DV_INLINE void gemm_tile(const gemm_args *g, size_t i, size_t j, const int mr, c
     }
     float *c = g->c + i * g->ldc + j;
     DV_UNROLL
-    for (int r = 0; r < mr; r++, c += g->ldc)
+    for (int r = 0; r < mr - 1; r++, c += g->ldc)
         DV_UNROLL
     for (int v = 0; v < nv; v++)
         v_store(c + v * VW, acc[r][v]);
+    DV_UNROLL
+    for (int v = 0; v < nv; v++) {
+        if (cut)
+            v_store_t(c + v * VW, acc[mr - 1][v], gemm_cut(left, v));
+        else
+            v_store(c + v * VW, acc[mr - 1][v]);
+    }
 }
 
 /* One tile of rows over the panels of columns j..end. */
@@ -159,10 +179,11 @@ static void gemm_edge(rows_fn *rows, const gemm_args *g, size_t i, size_t j, siz
     dv_epilogue ep = *g->ep;
     if (ep.add) {
         const float *add = ep.add + i * ep.ldadd + j;
-        for (size_t r = 0; r < mr; r++, add += ep.ldadd)
-            for (size_t v = 0; v < wide; v += VW)
-                v_store(buf + r * wide + v,
-                        v_load_t(add + v, v_tail(n > v ? DV_MIN(n - v, (size_t)VW) : 0)));
+        for (size_t v = 0; v < wide; v += VW) {
+            const vt t = v_tail(n > v ? DV_MIN(n - v, (size_t)VW) : 0);
+            for (size_t r = 0; r < mr; r++)
+                v_store(buf + r * wide + v, v_load_t(add + r * ep.ldadd + v, t));
+        }
         ep.add = buf;
         ep.ldadd = wide;
     }
@@ -176,10 +197,23 @@ static void gemm_edge(rows_fn *rows, const gemm_args *g, size_t i, size_t j, siz
     e.ep = &ep;
     rows(&e, 0, 0, wide);
     float *c = g->c + i * g->ldc + j;
-    for (size_t r = 0; r < mr; r++, c += g->ldc)
-        for (size_t v = 0; v < n; v += VW)
-            v_store_t(c + v, v_load(buf + r * wide + v),
-                      v_tail(n > v ? DV_MIN(n - v, (size_t)VW) : 0));
+    for (size_t v = 0; v < n; v += VW) {
+        const vt t = v_tail(DV_MIN(n - v, (size_t)VW));
+        for (size_t r = 0; r < mr; r++)
+            v_store_t(c + r * g->ldc + v, v_load(buf + r * wide + v), t);
+    }
+}
+
+/* Rows of the next tile when m are left: the last two or three are made alike. */
+DV_INLINE size_t gemm_next(size_t m)
+{
+#if MR > 6 /* from the sizes that there are, to keep the library small */
+    static const uint8_t next[2 * MR] = {0,  1, 2, 2,  4,  4,  6,  7,  8,  7, 10, 7,  12, 7,
+                                         14, 8, 8, 10, 10, 12, 10, 14, 12, 8, 12, 10, 14, 10};
+    return m < 2 * MR ? next[m] : MR;
+#else
+    return m >= 2 * MR ? MR : m > MR ? (m + 1) / 2 : m;
+#endif
 }
 
 void DV_ISA(conv_f32)(const dv_conv_args *g)
@@ -208,23 +242,23 @@ void DV_ISA(conv_f32)(const dv_conv_args *g)
         gemm_rows_14,
 #endif
     };
-    const size_t m = g->m, n = g->n, tiles = (m + MR - 1) / MR;
+    const size_t m = g->m, n = g->n;
     /* Whole numbers of the widest tile, so that only the last block has a remainder. */
     size_t fit =
         BLOCK_BYTES / sizeof(float) / DV_MAX(g->seg * g->segs, (size_t)1) / (DV_PANEL * NP_MAX);
     const size_t block = m <= MR ? n : DV_MAX(fit, (size_t)1) * DV_PANEL * NP_MAX;
+    const bool dense =
+        g->ldc == n && n >= DV_PANEL && n < 2 * DV_PANEL && (!g->ep->add || g->ep->ldadd == n);
     for (size_t j = 0; j < n; j += block) {
         const size_t end = DV_MIN(n, j + block);
-        size_t i = 0;
-        for (size_t t = 0; i < m; t++) {
-            size_t mr = t < tiles ? (m - i + tiles - t - 1) / (tiles - t) : m - i;
-            mr -= !rows[mr];
-            const size_t rest = end % DV_PANEL ? (end - j) % (DV_PANEL * (size_t)NP_FOR(mr)) : 0;
+        for (size_t i = 0, mr; i < m; i += mr) {
+            mr = gemm_next(m - i);
+            const size_t wide = DV_PANEL * (size_t)NP_FOR(mr);
+            const size_t rest = end % DV_PANEL && !(dense && n < wide) ? (end - j) % wide : 0;
             if (end - rest > j)
                 rows[mr](g, i, j, end - rest);
             if (rest)
                 gemm_edge(rows[mr], g, i, end - rest, mr);
-            i += mr;
         }
     }
 }

@@ -103,15 +103,15 @@ static void dw_any(const dv_dw_args *a, size_t ch)
 #define TILE_MAX 7
 #define KW_MAX 9
 
-/* n outputs from x on: all whole vectors of channels, or (tail) those that remain. */
+/* n outputs from x on. The last vector of channels may overlap the one before. */
 DV_INLINE void dw_tile(const dv_dw_args *a, size_t x, const int n, const int kw, const int sx,
-                       const int edge, const int tail)
+                       const int edge)
 {
-    const size_t full = a->c / VW * VW, end = tail ? a->c : full, pixel = a->c * sizeof(float);
+    const size_t pixel = a->c * sizeof(float);
     const size_t left = x * (size_t)sx - a->px; /* wraps left of column 0 */
     const int cols = (n - 1) * sx + kw;
-    const vt tl = v_tail(a->c - full);
-    for (size_t ch = tail ? full : 0; ch < end; ch += VW) {
+    for (size_t from = 0; from < a->c; from += VW) {
+        const size_t ch = DV_MIN(from, a->c - VW);
         const vf bias = a->ep->bias ? v_load(a->ep->bias + ch) : v_zero();
         vf acc[TILE_MAX];
         DV_UNROLL
@@ -132,7 +132,7 @@ DV_INLINE void dw_tile(const dv_dw_args *a, size_t x, const int n, const int kw,
                 V_KEEP_INT(at);
                 if (edge && left + (size_t)j >= a->iw)
                     continue;
-                vf in = tail ? v_load_t((const float *)at, tl) : v_load((const float *)at);
+                vf in = v_load((const float *)at);
                 V_KEEP(in);
                 DV_UNROLL
                 for (int t = 0; t < kw; t++)
@@ -140,7 +140,7 @@ DV_INLINE void dw_tile(const dv_dw_args *a, size_t x, const int n, const int kw,
                         acc[(j - t) / sx] = v_fma(in, tap[t], acc[(j - t) / sx]);
             }
         }
-        window_end(a, acc, n, x, ch, tail, tl);
+        window_end(a, acc, n, x, ch, 0, v_tail(0));
     }
 }
 
@@ -158,19 +158,19 @@ DV_INLINE size_t tile_step(size_t left)
     return left >= 7 && left != 8 ? 7 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
-#define TILES(n, kw, sx, edge, tail)          \
-    switch (n) {                              \
-    case 7:                                   \
-        dw_tile(a, x, 7, kw, sx, edge, tail); \
-        break;                                \
-    case 4:                                   \
-        dw_tile(a, x, 4, kw, sx, edge, tail); \
-        break;                                \
-    case 2:                                   \
-        dw_tile(a, x, 2, kw, sx, edge, tail); \
-        break;                                \
-    default:                                  \
-        dw_tile(a, x, 1, kw, sx, edge, tail); \
+#define TILES(n, kw, sx, edge)          \
+    switch (n) {                        \
+    case 7:                             \
+        dw_tile(a, x, 7, kw, sx, edge); \
+        break;                          \
+    case 4:                             \
+        dw_tile(a, x, 4, kw, sx, edge); \
+        break;                          \
+    case 2:                             \
+        dw_tile(a, x, 2, kw, sx, edge); \
+        break;                          \
+    default:                            \
+        dw_tile(a, x, 1, kw, sx, edge); \
     }
 
 #define DW_ROW(name, kw, sx)                       \
@@ -181,12 +181,9 @@ DV_INLINE size_t tile_step(size_t left)
         for (size_t x = 0; x < a->ow; x += step) { \
             step = tile_step(a->ow - x);           \
             if (x >= lo && x + step <= hi) {       \
-                TILES(step, kw, sx, 0, 0)          \
+                TILES(step, kw, sx, 0)             \
             } else {                               \
-                TILES(step, kw, sx, 1, 0)          \
-            }                                      \
-            if (a->c % VW) {                       \
-                TILES(step, kw, sx, 1, 1)          \
+                TILES(step, kw, sx, 1)             \
             }                                      \
         }                                          \
     }
@@ -198,10 +195,8 @@ DV_INLINE size_t tile_step(size_t left)
         size_t step;                               \
         for (size_t x = 0; x < a->ow; x += step) { \
             step = tile_step(a->ow - x);           \
-            TILES(step, kw, sx, 1, 0)              \
+            TILES(step, kw, sx, 1)                 \
         }                                          \
-        if (a->c % VW)                             \
-            dw_any(a, a->c / VW * VW);             \
     }
 
 DW_ROW(dw_row_3_1, 3, 1)
@@ -218,7 +213,8 @@ void DV_ISA(dw_f32)(const dv_dw_args *a)
         void (*row)(const dv_dw_args *a);
     } special[] = {{3, 1, dw_row_3_1}, {3, 2, dw_row_3_2}, {5, 1, dw_row_5_1},
                    {5, 2, dw_row_5_2}, {7, 1, dw_row_7_1}, {9, 1, dw_row_9_1}};
-    if (a->dx == 1 && a->ow > 1)
+    /* overlapping vectors would add a residual in place twice */
+    if (a->dx == 1 && a->ow > 1 && (a->c % VW == 0 || (a->c > VW && a->ep->add != a->out)))
         for (size_t i = 0; i < DV_COUNT(special); i++)
             if (special[i].kw == a->kw && special[i].sx == a->sx) {
                 special[i].row(a);
@@ -229,21 +225,34 @@ void DV_ISA(dw_f32)(const dv_dw_args *a)
 
 /* ---- pooling ---- */
 
+DV_INLINE void pool_tap(vf *acc, const float *in, const int max, const int vecs, const int tail,
+                        vt tl)
+{
+    DV_UNROLL
+    for (int v = 0; v < vecs; v++) {
+        const vf y = tail ? v_load_t(in, tl) : v_load(in + v * VW);
+        acc[v] = max ? v_max(y, acc[v]) : v_add(acc[v], y);
+    }
+}
+
+/* taps: a constant t1 - t0, or 0 if it is not known. */
 DV_INLINE void pool_tile(const dv_pool_args *a, const int max, size_t x, size_t t0, size_t t1,
-                         size_t ch, const int vecs, const int tail, vt tl)
+                         size_t ch, const int vecs, const int taps, const int tail, vt tl)
 {
     vf acc[4];
     DV_UNROLL
     for (int v = 0; v < vecs; v++)
         acc[v] = v_set1(max ? -INFINITY : 0.0f);
+    const size_t first = (x * a->sx + t0 * a->dx - a->px) * a->c + ch, step = a->dx * a->c;
     for (size_t r = 0; r < a->kh; r++) {
-        for (size_t t = t0; t < t1; t++) {
-            const float *in = a->rows[r] + (x * a->sx + t * a->dx - a->px) * a->c + ch;
+        const float *in = a->rows[r] + first;
+        if (taps) {
             DV_UNROLL
-            for (int v = 0; v < vecs; v++) {
-                vf y = tail ? v_load_t(in, tl) : v_load(in + v * VW);
-                acc[v] = max ? v_max(y, acc[v]) : v_add(acc[v], y);
-            }
+            for (int t = 0; t < taps; t++, in += step)
+                pool_tap(acc, in, max, vecs, tail, tl);
+        } else {
+            for (size_t t = t0; t < t1; t++, in += step)
+                pool_tap(acc, in, max, vecs, tail, tl);
         }
     }
     const vf scale = max ? v_zero() : v_set1(a->scale[x]);
@@ -258,20 +267,33 @@ DV_INLINE void pool_tile(const dv_pool_args *a, const int max, size_t x, size_t 
     }
 }
 
+/* All channels of output x; the last vector may overlap the one before. */
+DV_INLINE void pool_pixel(const dv_pool_args *a, const int max, size_t x, size_t t0, size_t t1,
+                          const int taps)
+{
+    size_t ch = 0;
+    for (; ch + 4 * VW <= a->c; ch += 4 * VW)
+        pool_tile(a, max, x, t0, t1, ch, 4, taps, 0, v_tail(0));
+    for (; ch < a->c; ch += VW)
+        pool_tile(a, max, x, t0, t1, DV_MIN(ch, a->c - VW), 1, taps, 0, v_tail(0));
+}
+
 DV_INLINE void pool(const dv_pool_args *a, const int max)
 {
     for (size_t x = 0; x < a->ow; x++) {
-        size_t t0 = 0, t1 = a->kw, ch = 0; /* the taps that lie inside the row */
+        size_t t0 = 0, t1 = a->kw; /* the taps that lie inside the row */
         while (t0 < t1 && x * a->sx + t0 * a->dx < a->px)
             t0++;
         while (t1 > t0 && x * a->sx + (t1 - 1) * a->dx >= a->px + a->iw)
             t1--;
-        for (; ch + 4 * VW <= a->c; ch += 4 * VW)
-            pool_tile(a, max, x, t0, t1, ch, 4, 0, v_tail(0));
-        for (; ch + VW <= a->c; ch += VW)
-            pool_tile(a, max, x, t0, t1, ch, 1, 0, v_tail(0));
-        if (ch < a->c)
-            pool_tile(a, max, x, t0, t1, ch, 1, 1, v_tail(a->c - ch));
+        if (a->c < VW)
+            pool_tile(a, max, x, t0, t1, 0, 1, 0, 1, v_tail(a->c));
+        else if (t1 - t0 == 3)
+            pool_pixel(a, max, x, t0, t1, 3);
+        else if (t1 - t0 == 2)
+            pool_pixel(a, max, x, t0, t1, 2);
+        else
+            pool_pixel(a, max, x, t0, t1, 0);
     }
 }
 

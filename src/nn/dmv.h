@@ -33,8 +33,9 @@
 
 #include "nn/graph.h"
 
-#define DV_DMV_VERSION 3 /* 2: 8-bit tensors, 3: halves; files are written as old as they can be \
-                          */
+#define DV_DMV_VERSION                                                        \
+    3 /* 2: 8-bit tensors, 3: halves; files are written as old as they can be \
+       */
 
 typedef struct dv_meta_item {
     char *key;

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "nn/bands.h"
 #include "nn/plan.h"
 
 static int64_t groups_of(const dv_node *n)
@@ -154,7 +155,9 @@ static void forget_shapes(dv_exec *x)
         s->skip = false;
         s->scratch = s->shared = 0;
         s->macs = 0;
+        s->band.fn = NULL;
     }
+    dv_bands_free(x);
     if (x->v)
         memset(x->v, 0, x->g->n_tensors * sizeof *x->v);
     dv_free(x->arena);
@@ -204,6 +207,20 @@ dmv_status dv_set_ints(dv_value *v, dv_err *e)
         return dv_nomem(e);
     v->owned_i = true;
     return DMV_OK;
+}
+
+void dv_same_band(dv_exec *x, dv_step *s, dv_range_fn fn, bool pixels)
+{
+    const dv_value *o = dv_out(x, s, 0);
+    for (int i = 0; i < s->node->n_in; i++) {
+        const dv_value *v = dv_in(x, s, i);
+        if (v && !x->g->tensors[s->node->in[i]].data &&
+            (v->rank != 4 || o->rank != 4 || memcmp(v->dims, o->dims, 3 * sizeof *v->dims) ||
+             (!pixels && v->dims[3] != o->dims[3])))
+            return;
+    }
+    if (o->rank == 4)
+        s->band = (dv_band){fn, (size_t)(o->dims[2] * (pixels ? 1 : o->dims[3])), 1, 0, 1};
 }
 
 void dv_make_view(dv_exec *x, dv_step *s)
@@ -302,8 +319,7 @@ dmv_status dv_exec_shape(dv_exec *x, const int64_t *const *dims, dv_err *e)
         forget_shapes(x);
         return st;
     }
-    st = dv_plan(x, e);
-    if (st) {
+    if ((st = dv_bands_find(x, e)) || (st = dv_plan(x, e)) || (st = dv_bands_ready(x, e))) {
         forget_shapes(x);
         return st;
     }
@@ -352,6 +368,14 @@ void dv_exec_run(dv_exec *x)
         const dv_step *s = &x->steps[i];
         if (s->skip || s == x->bypass[0] || s == x->bypass[1])
             continue;
+        const struct dv_group *g = dv_bands_at(x, i);
+        if (g) {
+            int32_t first, last;
+            dv_bands_span(g, &first, &last);
+            dv_bands_run(x, g);
+            i = (size_t)last;
+            continue;
+        }
         uint64_t t = x->step_ns ? dv_now_ns() : 0;
         s->op->run(x, s);
         if (x->step_ns)
@@ -461,6 +485,12 @@ static void run_range(void *arg, size_t task, int worker)
         r->fn(r->x, r->s, begin, end, worker);
 }
 
+bool dv_by_columns(const dv_exec *x, size_t rows, size_t n)
+{
+    size_t workers = (size_t)dv_pool_size(x->pool), mr = x->k->gemm_mr ? x->k->gemm_mr : 1;
+    return workers > 1 && rows <= 4 * mr && n >= 2 * DV_HPANEL * workers;
+}
+
 void dv_parallel(dv_exec *x, const dv_step *s, size_t n, size_t grain, dv_range_fn fn)
 {
     size_t workers = (size_t)dv_pool_size(x->pool);
@@ -471,9 +501,10 @@ void dv_parallel(dv_exec *x, const dv_step *s, size_t n, size_t grain, dv_range_
         fn(x, s, 0, n, 0);
         return;
     }
-    /* a few chunks a worker, so that a slow core does not hold up the rest */
-    size_t each = DV_MAX(grain, (n + workers * 4 - 1) / (workers * 4));
-    each = (each + grain - 1) / grain * grain;
+    /* a few chunks a worker, so that a slow core does not hold up the rest; rather more of them
+     * than chunks that do not divide among the workers */
+    size_t grains = (n + grain - 1) / grain,
+           each = DV_MAX(grains / (workers * 4), (size_t)1) * grain;
     struct range r = {x, s, fn, n, each};
     dv_pool_run(x->pool, (n + each - 1) / each, run_range, &r);
 }

@@ -14,6 +14,9 @@
 #include "kernels/kernels.h"
 #include "nn/graph.h"
 
+struct dv_exec;
+struct dv_step;
+
 typedef struct dv_value { /* the run-time side of a tensor */
     dv_dtype dtype;
     int rank;
@@ -30,13 +33,29 @@ typedef struct dv_value { /* the run-time side of a tensor */
     int32_t first, last; /* lifetime of a root: node numbers, inclusive */
 } dv_value;
 
+/* Things [begin, end) of a step, by worker number `worker`. */
+typedef void dv_range(struct dv_exec *x, const struct dv_step *s, size_t begin, size_t end,
+                      int worker);
+typedef dv_range *dv_range_fn;
+
+/* How a step can be run a few rows at a time (bands.h): rows [a, b) of its output, N = 1, are
+ * things [a * unit, b * unit) of fn. They need rows a * step - before .. (b - 1) * step - before +
+ * span - 1 of input 0, as far as these exist, and rows [a, b) of the other inputs that are not
+ * constant. */
+typedef struct dv_band {
+    dv_range_fn fn; /* NULL: it cannot */
+    size_t unit;
+    int64_t step, before, span;
+} dv_band;
+
 typedef struct dv_step { /* one node, shaped */
     const dv_node *node;
     const struct dv_op *op;
-    bool skip;        /* a view, or worked out at shape time: nothing to run */
-    size_t scratch;   /* bytes wanted per worker while running */
-    size_t shared;    /* bytes wanted by all workers together */
-    int64_t macs;     /* multiply-adds, for reports */
+    bool skip;      /* a view, or worked out at shape time: nothing to run */
+    size_t scratch; /* bytes wanted per worker while running */
+    size_t shared;  /* bytes wanted by all workers together */
+    int64_t macs;   /* multiply-adds, for reports */
+    dv_band band;
     void *state;      /* op's own, freed with dv_free on reshape; NULL if none */
     float *packed[5]; /* weights that came unpacked or in halves, made when the exec was opened */
 } dv_step;
@@ -53,9 +72,11 @@ typedef struct dv_exec {
     uint8_t *scratch; /* worker w: scratch + w * scratch_each */
     uint8_t *shared;  /* behind the scratch of all workers */
     bool shaped;
+    struct dv_bands *bands;
+    bool whole; /* no bands: all results of a step are there at once. To be set before shaping */
     const dv_step *bypass[2]; /* the leading Transpose and Quantize that the caller made needless */
     uint64_t *step_ns;        /* NULL, or where dv_exec_run adds the time of each step */
-    /* NULL, or called after each step that ran, while its results are still there */
+    /* NULL, or called after each step that ran, while its results are still there (with whole) */
     void (*seen)(void *user, const struct dv_exec *x, size_t step);
     void *seen_user;
 } dv_exec;
@@ -112,13 +133,18 @@ static inline void *dv_scratch(dv_exec *x, int worker)
 }
 /* dims of an output; checks the product and sets count. */
 dmv_status dv_set_dims(dv_value *v, int rank, const int64_t *dims, dv_err *e);
+/* Sets the band of a step that makes each element (or, with pixels, each pixel) of its output from
+ * those at the same place in its inputs, if the shapes say so. fn takes elements (pixels). */
+void dv_same_band(dv_exec *x, dv_step *s, dv_range_fn fn, bool pixels);
 /* Makes output 0 a view of input 0 (same count) and marks the step as skipped. */
 void dv_make_view(dv_exec *x, dv_step *s);
 /* Room for the int64 contents of an output at shape time (at most 65,536). */
 dmv_status dv_set_ints(dv_value *v, dv_err *e);
 /* Splits n things over the pool in chunks of at least `grain`. */
-typedef void (*dv_range_fn)(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker);
 void dv_parallel(dv_exec *x, const dv_step *s, size_t n, size_t grain, dv_range_fn fn);
+/* Should a product of so few rows be divided by columns (in units of DV_HPANEL) among the workers?
+ * Each then reads a part of the weights only. */
+bool dv_by_columns(const dv_exec *x, size_t rows, size_t n);
 /* Packed weights, bias or slope at input i (NULL if left out). */
 const float *dv_packed(const dv_exec *x, const dv_step *s, int i);
 /* The constant at input i, NULL if left out or not constant. */

@@ -19,9 +19,10 @@ void dv_se_gate(dv_exec *x, const dv_step *s, const float *mean, float *gate, fl
 dmv_status dv_se_check(const dv_graph *g, const dv_node *n, dv_err *e);
 dmv_status dv_se_shape(dv_exec *x, dv_step *s, dv_err *e);
 dmv_status dv_check_act(const dv_node *n, int slope, dv_err *e);
-/* Rows [begin, end) of out = in (k wide) x panels w (n wide), epilogue inputs from `at`. */
-void dv_gemm_rows(dv_exec *x, const dv_step *s, const float *in, size_t k, const float *w, size_t n,
-                  float *out, int at, size_t begin, size_t end);
+/* A matrix product of floats: the step's input 0 (rows of k) times the panels of input 1, n wide,
+ * epilogue inputs from 2 on. Ranges: rows, or columns in units of DV_HPANEL. */
+dv_range dv_gemm_rows, dv_gemm_columns;
+void dv_gemm_run(dv_exec *x, const dv_step *s);
 /* Applies an activation that the kernels' epilogue does not have; c: rows x n, row stride ldc. */
 void dv_finish_act(dv_exec *x, const dv_step *s, int act, float *c, size_t rows, size_t n,
                    size_t ldc);

@@ -123,6 +123,8 @@ static dmv_status conv_check(const dv_graph *g, const dv_node *n, dv_err *e)
     return dv_check_act(n, 3, e);
 }
 
+static dv_range depthwise_range, by_rows_range, general_range;
+
 static dmv_status conv_shape(dv_exec *x, dv_step *s, dv_err *e)
 {
     const dv_value *in = dv_in(x, s, 0), *add = dv_in(x, s, 4);
@@ -185,6 +187,11 @@ static dmv_status conv_shape(dv_exec *x, dv_step *s, dv_err *e)
     }
     if (c->depthwise)
         s->scratch = (size_t)c->w.kh * sizeof(float *);
+    s->band = dv_window_band(&c->w, c->depthwise ? depthwise_range : by_rows_range, 1);
+    if (!c->depthwise && !c->by_rows) {
+        s->band.fn = c->pointwise ? dv_gemm_rows : general_range;
+        s->band.unit = (size_t)c->ow;
+    }
     return DMV_OK;
 }
 
@@ -202,30 +209,51 @@ void dv_finish_act(dv_exec *x, const dv_step *s, int act, float *c, size_t rows,
         x->k->act_f32(act, n, c + i * ldc, c + i * ldc, p, q);
 }
 
-/* Rows [begin, end) of a matrix product; shared with Linear. */
-void dv_gemm_rows(dv_exec *x, const dv_step *s, const float *in, size_t k, const float *w, size_t n,
-                  float *out, int at, size_t begin, size_t end)
+/* Rows [r0, r1) and columns [c0, c1) of a matrix product. */
+static void gemm_part(dv_exec *x, const dv_step *s, size_t r0, size_t r1, size_t c0, size_t c1)
 {
+    const dv_value *in = dv_in(x, s, 0), *o = dv_out(x, s, 0);
+    const size_t k = (size_t)in->dims[in->rank - 1], n = (size_t)o->dims[o->rank - 1];
+    const float *w = dv_packed(x, s, 1) + c0 * k;
     dv_epilogue ep;
-    int act = dv_epilogue_of(x, s, at, &ep);
-    size_t block = act == DV_ACT_NONE ? end - begin : DV_MAX((size_t)1, 8192 / (n ? n : 1));
+    int act = dv_epilogue_of(x, s, 2, &ep);
+    /* an activation that the kernels do not have finds its values in the cache */
+    size_t block = act == DV_ACT_NONE ? r1 - r0 : DV_MAX((size_t)1, 8192 / n);
     size_t mr = x->k->gemm_mr ? x->k->gemm_mr : 1;
     block = (block + mr - 1) / mr * mr;
     const float *add = ep.add;
-    for (size_t i = begin; i < end; i += block) {
-        size_t m = DV_MIN(block, end - i);
-        ep.add = add ? add + i * n : NULL;
-        ep.ldadd = n;
-        x->k->gemm_f32(m, n, k, in + i * k, k, w, out + i * n, n, &ep);
-        dv_finish_act(x, s, act, out + i * n, m, n, n);
+    ep.bias = ep.bias ? ep.bias + c0 : NULL;
+    ep.slope = ep.slope ? ep.slope + c0 : NULL;
+    ep.ldadd = n;
+    for (size_t i = r0; i < r1; i += block) {
+        size_t m = DV_MIN(block, r1 - i), at = i * n + c0;
+        ep.add = add ? add + at : NULL;
+        x->k->gemm_f32(m, c1 - c0, k, in->f + i * k, k, w, o->f + at, n, &ep);
+        dv_finish_act(x, s, act, o->f + at, m, c1 - c0, n);
     }
 }
 
-static void pointwise_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
+void dv_gemm_rows(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
 {
-    const dv_value *in = dv_in(x, s, 0), *o = dv_out(x, s, 0);
-    dv_gemm_rows(x, s, in->f, (size_t)in->dims[3], dv_packed(x, s, 1), (size_t)o->dims[3], o->f, 2,
-                 begin, end);
+    const dv_value *o = dv_out(x, s, 0);
+    gemm_part(x, s, begin, end, 0, (size_t)o->dims[o->rank - 1]);
+}
+
+void dv_gemm_columns(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
+{
+    const dv_value *o = dv_out(x, s, 0);
+    size_t n = (size_t)o->dims[o->rank - 1];
+    gemm_part(x, s, 0, o->count / n, begin * DV_HPANEL, DV_MIN(n, end * DV_HPANEL));
+}
+
+void dv_gemm_run(dv_exec *x, const dv_step *s)
+{
+    const dv_value *o = dv_out(x, s, 0);
+    size_t n = (size_t)o->dims[o->rank - 1], rows = o->count / n;
+    if (dv_by_columns(x, rows, n))
+        dv_parallel(x, s, (n + DV_HPANEL - 1) / DV_HPANEL, 1, dv_gemm_columns);
+    else
+        dv_parallel(x, s, rows, x->k->gemm_mr ? x->k->gemm_mr : 1, dv_gemm_rows);
 }
 
 static void depthwise_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
@@ -406,11 +434,10 @@ static void conv_run(dv_exec *x, const dv_step *s)
     conv_state *c = s->state;
     const dv_value *o = dv_out(x, s, 0);
     size_t pixels = (size_t)(o->dims[0] * c->oh * c->ow);
-    size_t mr = x->k->gemm_mr ? x->k->gemm_mr : 1;
     if (c->depthwise)
         dv_parallel(x, s, (size_t)(o->dims[0] * c->oh), 1, depthwise_range);
     else if (c->pointwise)
-        dv_parallel(x, s, pixels, mr * 2, pointwise_range);
+        dv_gemm_run(x, s);
     else if (c->winograd)
         dv_winograd_run(x, s, &c->wino);
     else if (c->by_rows)

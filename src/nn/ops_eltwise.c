@@ -19,6 +19,16 @@ static dmv_status act_check(const dv_graph *g, const dv_node *n, dv_err *e)
     return dv_check_act(n, n->n_in, e);
 }
 
+static dv_range act_range;
+
+static dmv_status act_shape(dv_exec *x, dv_step *s, dv_err *e)
+{
+    dmv_status st = same_shape(x, s, e);
+    if (!st)
+        dv_same_band(x, s, act_range, false);
+    return st;
+}
+
 static void act_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
 {
     int act = (int)dv_node_int(s->node, DV_A_ACT, DV_ACT_NONE);
@@ -31,7 +41,7 @@ static void act_run(dv_exec *x, const dv_step *s)
     dv_parallel(x, s, dv_out(x, s, 0)->count, 4096, act_range);
 }
 
-const dv_op dv_op_act = {1, 1, 1, 1, 1, 1, {0}, act_check, same_shape, act_run};
+const dv_op dv_op_act = {1, 1, 1, 1, 1, 1, {0}, act_check, act_shape, act_run};
 
 /* ---- broadcasting ---- */
 
@@ -206,7 +216,15 @@ static void binary_run(dv_exec *x, const dv_step *s)
     dv_parallel(x, s, dv_out(x, s, 0)->count, 4096, binary_range);
 }
 
-const dv_op dv_op_binary = {2, 2, 1, 1, 2, 3, {0}, binary_check, broadcast_shape, binary_run};
+static dmv_status binary_shape(dv_exec *x, dv_step *s, dv_err *e)
+{
+    dmv_status st = broadcast_shape(x, s, e);
+    if (!st && dv_out(x, s, 0)->dtype == DV_F32)
+        dv_same_band(x, s, binary_range, false);
+    return st;
+}
+
+const dv_op dv_op_binary = {2, 2, 1, 1, 2, 3, {0}, binary_check, binary_shape, binary_run};
 
 static dmv_status prelu_check(const dv_graph *g, const dv_node *n, dv_err *e)
 {
@@ -214,11 +232,14 @@ static dmv_status prelu_check(const dv_graph *g, const dv_node *n, dv_err *e)
     return t && t->dtype == DV_F32 ? DMV_OK : dv_fail(e, DMV_ERR_UNSUPPORTED, "slope not constant");
 }
 
+static dv_range prelu_range;
+
 static dmv_status prelu_shape(dv_exec *x, dv_step *s, dv_err *e)
 {
     dmv_status st = broadcast_shape(x, s, e);
     if (st)
         return st;
+    dv_same_band(x, s, prelu_range, false);
     return dv_out(x, s, 0)->count == dv_in(x, s, 0)->count
                ? DMV_OK
                : dv_fail(e, DMV_ERR_FORMAT, "the slope is larger than the input");

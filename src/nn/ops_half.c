@@ -93,6 +93,8 @@ static dmv_status hlinear_check(const dv_graph *g, const dv_node *n, dv_err *e)
     return common_check(g, n, e);
 }
 
+static dv_range rows_range, columns_range, depthwise_range, window_range;
+
 /* Dims, the added tensor's shape and macs are those of the float op. */
 static dmv_status half_shape(dv_exec *x, dv_step *s, const dv_op *floats, dv_err *e)
 {
@@ -109,6 +111,7 @@ static dmv_status half_shape(dv_exec *x, dv_step *s, const dv_op *floats, dv_err
     if (w->rank == 2) {
         c->pointwise = true;
         c->k = (size_t)w->dims[0];
+        dv_same_band(x, s, rows_range, true);
         return DMV_OK;
     }
     if ((st = dv_window_of(s->node, &c->w, e)))
@@ -126,6 +129,11 @@ static dmv_status half_shape(dv_exec *x, dv_step *s, const dv_op *floats, dv_err
         if (!dv_mul(c->line * sizeof(uint16_t), (size_t)c->w.kh, &s->scratch))
             return dv_fail(e, DMV_ERR_LIMIT, "too large");
     }
+    s->band = dv_window_band(&c->w,
+                             c->pointwise   ? rows_range
+                             : c->depthwise ? depthwise_range
+                                            : window_range,
+                             c->pointwise ? (size_t)c->ow : 1);
     return DMV_OK;
 }
 
@@ -162,14 +170,19 @@ static dv_hepilogue epilogue(dv_exec *x, const dv_step *s, size_t at, size_t ld)
     return ep;
 }
 
-/* One call of conv_f16 for a->m rows of results from element `at` on. */
-static void multiply(dv_exec *x, const dv_step *s, dv_hconv_args *a, size_t at)
+/* One call of conv_f16 for a->m rows of results from element `at` on; columns [c0, c1). */
+static void multiply(dv_exec *x, const dv_step *s, dv_hconv_args *a, size_t at, size_t c0,
+                     size_t c1)
 {
     dv_value *o = dv_out(x, s, 0);
     const size_t n = (size_t)o->dims[o->rank - 1];
-    const dv_hepilogue ep = epilogue(x, s, at, n);
-    a->n = a->ldc = n;
-    a->w = halves(x, s, 1);
+    at += c0;
+    dv_hepilogue ep = epilogue(x, s, at, n);
+    ep.bias = ep.bias ? ep.bias + c0 : NULL;
+    ep.slope = ep.slope ? ep.slope + c0 : NULL;
+    a->n = c1 - c0;
+    a->ldc = n;
+    a->w = halves(x, s, 1) + c0 * a->seg * a->segs;
     a->panel = a->seg * a->segs * DV_HPANEL;
     a->c_f32 = o->dtype == DV_F32;
     a->c = a->c_f32 ? (void *)(o->f + at) : (void *)(o->h + at);
@@ -181,9 +194,20 @@ static void rows_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, i
 {
     const half_state *c = s->state;
     const dv_value *o = dv_out(x, s, 0);
+    const size_t n = (size_t)o->dims[o->rank - 1];
     dv_hconv_args a = {.m = end - begin, .segs = 1, .seg = c->k, .lda = c->k};
     a.a = dv_in(x, s, 0)->h + begin * c->k;
-    multiply(x, s, &a, begin * (size_t)o->dims[o->rank - 1]);
+    multiply(x, s, &a, begin * n, 0, n);
+}
+
+static void columns_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
+{
+    const half_state *c = s->state;
+    const dv_value *o = dv_out(x, s, 0);
+    const size_t n = (size_t)o->dims[o->rank - 1];
+    dv_hconv_args a = {.m = o->count / n, .segs = 1, .seg = c->k, .lda = c->k};
+    a.a = dv_in(x, s, 0)->h;
+    multiply(x, s, &a, 0, begin * DV_HPANEL, DV_MIN(n, end * DV_HPANEL));
 }
 
 static void depthwise_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
@@ -238,7 +262,7 @@ static void window_range(dv_exec *x, const dv_step *s, size_t begin, size_t end,
                            .seg_stride = c->line,
                            .a = rows,
                            .lda = (size_t)c->w.sx * ic};
-        multiply(x, s, &a, r * (size_t)(c->ow * o->dims[3]));
+        multiply(x, s, &a, r * (size_t)(c->ow * o->dims[3]), 0, (size_t)o->dims[3]);
     }
 }
 
@@ -246,10 +270,13 @@ static void half_run(dv_exec *x, const dv_step *s)
 {
     const half_state *c = s->state;
     const dv_value *o = dv_out(x, s, 0);
+    const size_t n = (size_t)o->dims[o->rank - 1], rows = o->count / n;
     if (!x->k->half)
         (s->node->op == DV_OP_H_CONV ? dv_op_conv : dv_op_linear).run(x, s);
+    else if (c->pointwise && dv_by_columns(x, rows, n))
+        dv_parallel(x, s, (n + DV_HPANEL - 1) / DV_HPANEL, 1, columns_range);
     else if (c->pointwise)
-        dv_parallel(x, s, o->count / (size_t)o->dims[o->rank - 1], ROWS, rows_range);
+        dv_parallel(x, s, rows, ROWS, rows_range);
     else
         dv_parallel(x, s, (size_t)(o->dims[0] * c->oh), 1,
                     c->depthwise ? depthwise_range : window_range);

@@ -45,21 +45,8 @@ static dmv_status linear_shape(dv_exec *x, dv_step *s, dv_err *e)
     if (add && (add->rank != o->rank || memcmp(add->dims, dims, (size_t)o->rank * sizeof *dims)))
         return dv_fail(e, DMV_ERR_FORMAT, "the added tensor has another shape");
     s->macs = (int64_t)o->count * w->dims[0];
+    dv_same_band(x, s, dv_gemm_rows, true);
     return DMV_OK;
-}
-
-static void linear_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
-{
-    const dv_gtensor *w = dv_const_in(x->g, s->node, 1);
-    dv_gemm_rows(x, s, dv_in(x, s, 0)->f, (size_t)w->dims[0], dv_packed(x, s, 1),
-                 (size_t)w->dims[1], dv_out(x, s, 0)->f, 2, begin, end);
-}
-
-static void linear_run(dv_exec *x, const dv_step *s)
-{
-    const dv_value *o = dv_out(x, s, 0);
-    size_t rows = o->count / (size_t)o->dims[o->rank - 1];
-    dv_parallel(x, s, rows, x->k->gemm_mr ? x->k->gemm_mr : 1, linear_range);
 }
 
 const dv_op dv_op_linear = {2,
@@ -71,7 +58,7 @@ const dv_op dv_op_linear = {2,
                             {DV_ROLE_PLAIN, DV_ROLE_PANEL, DV_ROLE_VEC, DV_ROLE_VEC, DV_ROLE_PLAIN},
                             linear_check,
                             linear_shape,
-                            linear_run};
+                            dv_gemm_run};
 
 /* ---- MatMul of two computed tensors ---- */
 

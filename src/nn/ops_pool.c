@@ -20,6 +20,8 @@ static dmv_status pool_check(const dv_graph *g, const dv_node *n, dv_err *e)
     return dv_window_of(n, &w, e);
 }
 
+static dv_range max_rows, avg_rows, max_rows_u8;
+
 static dmv_status pool_shape(dv_exec *x, dv_step *s, dv_err *e)
 {
     const dv_value *in = dv_in(x, s, 0);
@@ -40,6 +42,11 @@ static dmv_status pool_shape(dv_exec *x, dv_step *s, dv_err *e)
         return dv_fail(e, DMV_ERR_ARGUMENT, "the picture is too small for this net");
     int64_t dims[4] = {in->dims[0], c->oh, c->ow, in->dims[3]};
     s->scratch = (size_t)c->w.kh * sizeof(float *) + (size_t)c->ow * sizeof(float);
+    s->band = dv_window_band(&c->w,
+                             s->node->op == DV_OP_AVG_POOL     ? avg_rows
+                             : dv_out(x, s, 0)->dtype == DV_U8 ? max_rows_u8
+                                                               : max_rows,
+                             1);
     return dv_set_dims(dv_out(x, s, 0), 4, dims, e);
 }
 

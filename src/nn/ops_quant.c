@@ -270,6 +270,8 @@ static dmv_status qconv_ready(dv_exec *x, dv_step *s, qconv_state *c, dv_err *e)
     return DMV_OK;
 }
 
+static dv_range q_rows_range, q_depthwise_range, q_window_range;
+
 static dmv_status qconv_shape(dv_exec *x, dv_step *s, dv_err *e)
 {
     const dv_value *in = dv_in(x, s, 0);
@@ -307,6 +309,12 @@ static dmv_status qconv_shape(dv_exec *x, dv_step *s, dv_err *e)
             return dv_fail(e, DMV_ERR_LIMIT, "too large");
         s->scratch = c->kept + 4;
     }
+    if (in->scale > 0 && dims[0] == 1) /* not one that is found while the net runs */
+        s->band = dv_window_band(&c->w,
+                                 c->pointwise   ? q_rows_range
+                                 : c->depthwise ? q_depthwise_range
+                                                : q_window_range,
+                                 c->pointwise ? (size_t)c->ow : 1);
     return qconv_ready(x, s, c, e);
 }
 
@@ -345,24 +353,32 @@ static void finish(dv_exec *x, const dv_step *s, const qconv_state *c, size_t at
                       dv_node_float(s->node, DV_A_Q, 0));
 }
 
-/* One call of conv_u8 for m rows of results from element `at` on. */
+/* One call of conv_u8 for m rows of results from element `at` on; columns [c0, c1). */
 static void multiply(dv_exec *x, const dv_step *s, const qconv_state *c, dv_qconv_args *a,
-                     size_t at)
+                     size_t at, size_t c0, size_t c1)
 {
     dv_value *o = dv_out(x, s, 0);
     const dv_value *add = dv_in(x, s, 5);
     dv_requant rq = c->rq;
+    at += c0;
     rq.add = add ? add->q + at : NULL;
     rq.ldadd = c->oc;
-    a->n = c->oc;
-    a->w = dv_const_in(x->g, s->node, 1)->data;
+    rq.bias += c0;
+    rq.mul += c0;
+    rq.neg = rq.neg ? rq.neg + c0 : NULL;
+    a->n = c1 - c0;
     a->panel = dv_round_up(a->seg, 4) * a->segs * DV_PANEL;
+    a->w = (const int8_t *)dv_const_in(x->g, s->node, 1)->data + c0 / DV_PANEL * a->panel;
     a->c_f32 = o->dtype == DV_F32;
     a->c = a->c_f32 ? (void *)(o->f + at) : (void *)(o->q + at);
     a->ldc = c->oc;
     a->rq = &rq;
     x->k->conv_u8(a);
-    finish(x, s, c, at, a->m * c->oc);
+    if (a->n == c->oc)
+        finish(x, s, c, at, a->m * c->oc);
+    else
+        for (size_t i = 0; i < a->m; i++)
+            finish(x, s, c, at + i * c->oc, a->n);
 }
 
 static void q_rows_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
@@ -376,8 +392,19 @@ static void q_rows_range(dv_exec *x, const dv_step *s, size_t begin, size_t end,
                            .seg = c->k,
                            .a = dv_in(x, s, 0)->q + i * c->k,
                            .lda = c->k};
-        multiply(x, s, c, &a, i * c->oc);
+        multiply(x, s, c, &a, i * c->oc, 0, c->oc);
     }
+}
+
+static void q_columns_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
+{
+    const qconv_state *c = s->state;
+    dv_qconv_args a = {.m = dv_out(x, s, 0)->count / c->oc,
+                       .segs = 1,
+                       .seg = c->k,
+                       .a = dv_in(x, s, 0)->q,
+                       .lda = c->k};
+    multiply(x, s, c, &a, 0, begin * DV_HPANEL, DV_MIN(c->oc, end * DV_HPANEL));
 }
 
 static void q_depthwise_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
@@ -474,7 +501,7 @@ static void q_window_range(dv_exec *x, const dv_step *s, size_t begin, size_t en
             for (int64_t t = 0; t < c->w.kh; t++, p += c->line)
                 (dilated ? gathered_row : padded_row)(c, in, img, y + t * c->w.dy, pad, p);
         }
-        multiply(x, s, c, &a, r * (size_t)c->ow * c->oc);
+        multiply(x, s, c, &a, r * (size_t)c->ow * c->oc, 0, c->oc);
     }
 }
 
@@ -484,8 +511,10 @@ static void qconv_run(dv_exec *x, const dv_step *s)
     const dv_value *o = dv_out(x, s, 0);
     if (!(x->g->tensors[s->node->in[0]].scale > 0))
         make_requant(x, s, c);
-    if (c->pointwise)
-        dv_parallel(x, s, o->count / c->oc, x->k->gemm_mr ? x->k->gemm_mr * 2 : 1, q_rows_range);
+    if (c->pointwise && dv_by_columns(x, o->count / c->oc, c->oc))
+        dv_parallel(x, s, (c->oc + DV_HPANEL - 1) / DV_HPANEL, 1, q_columns_range);
+    else if (c->pointwise)
+        dv_parallel(x, s, o->count / c->oc, x->k->gemm_mr ? x->k->gemm_mr : 1, q_rows_range);
     else if (c->depthwise)
         dv_parallel(x, s, (size_t)(o->dims[0] * c->oh), 4, q_depthwise_range);
     else
@@ -512,12 +541,17 @@ static dmv_status clip_check(const dv_graph *g, const dv_node *n, dv_err *e)
     return DMV_OK;
 }
 
+static dv_range qbinary_range, qact_range;
+
 static dmv_status qbinary_shape(dv_exec *x, dv_step *s, dv_err *e)
 {
     const dv_value *a = dv_in(x, s, 0), *b = dv_in(x, s, 1);
     if (!same_dims(a, b))
         return dv_fail(e, DMV_ERR_FORMAT, "the two inputs have different shapes");
-    return dv_set_dims(dv_out(x, s, 0), a->rank, a->dims, e);
+    dmv_status st = dv_set_dims(dv_out(x, s, 0), a->rank, a->dims, e);
+    if (!st)
+        dv_same_band(x, s, qbinary_range, false);
+    return st;
 }
 
 static void qbinary_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
@@ -563,7 +597,10 @@ static dmv_status qact_shape(dv_exec *x, dv_step *s, dv_err *e)
     s->state = table;
     make_table(x, s->node, (int)dv_node_int(s->node, DV_A_ACT, DV_ACT_NONE), in->scale, in->zero,
                dv_out(x, s, 0), table);
-    return like_input(x, s, e);
+    dmv_status st = like_input(x, s, e);
+    if (!st)
+        dv_same_band(x, s, qact_range, false);
+    return st;
 }
 
 static void qact_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)

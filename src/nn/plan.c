@@ -5,6 +5,7 @@
  * nets this is within a few percent of the lower bound (the largest sum alive at once).
  * Graph inputs live for ever, so that a net can be run twice on one input; outputs live
  * until the end. */
+#include "nn/bands.h"
 #include "nn/plan.h"
 
 #include <stdlib.h>
@@ -18,7 +19,7 @@ int32_t dv_root(const dv_exec *x, int32_t t)
 
 static bool in_arena(const dv_exec *x, int32_t t)
 {
-    return x->v[t].dtype != DV_I64 && !x->g->tensors[t].data;
+    return x->v[t].dtype != DV_I64 && !x->g->tensors[t].data && !dv_bands_inner(x, t);
 }
 
 static void touch(dv_exec *x, int32_t t, int32_t step)
@@ -44,11 +45,20 @@ static void lifetimes(dv_exec *x)
         const dv_step *s = &x->steps[i];
         if (s->skip)
             continue;
+        /* the steps of a group run at the same time */
+        int32_t from = (int32_t)i, to = (int32_t)i;
+        const struct dv_group *group = dv_bands_at(x, i);
+        if (group)
+            dv_bands_span(group, &from, &to);
         for (int j = 0; j < s->node->n_in; j++)
-            if (s->node->in[j] >= 0)
-                touch(x, s->node->in[j], (int32_t)i);
-        for (int j = 0; j < s->node->n_out; j++)
-            touch(x, s->node->out[j], (int32_t)i);
+            if (s->node->in[j] >= 0) {
+                touch(x, s->node->in[j], from);
+                touch(x, s->node->in[j], to);
+            }
+        for (int j = 0; j < s->node->n_out; j++) {
+            touch(x, s->node->out[j], from);
+            touch(x, s->node->out[j], to);
+        }
     }
     for (size_t i = 0; i < g->n_outputs; i++)
         touch(x, g->outputs[i], end);
@@ -59,7 +69,7 @@ static void share_in_place(dv_exec *x)
 {
     for (size_t i = 0; i < x->g->n_nodes; i++) {
         const dv_step *s = &x->steps[i];
-        if (s->skip || !s->op->in_place || s->node->n_out != 1)
+        if (s->skip || !s->op->in_place || s->node->n_out != 1 || dv_bands_at(x, i))
             continue;
         int32_t o = s->node->out[0];
         for (int j = 0; j < s->node->n_in && j < 8; j++) {

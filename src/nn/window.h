@@ -15,6 +15,11 @@ dmv_status dv_window_of(const dv_node *n, dv_window *w, dv_err *e);
 /* Output size along one axis; < 1 if the window does not fit. */
 int64_t dv_window_out(int64_t in, int64_t k, int64_t s, int64_t d, int64_t before, int64_t after,
                       bool ceil_mode);
+/* A step whose rows are those of a window. */
+static inline dv_band dv_window_band(const dv_window *w, dv_range_fn fn, size_t unit)
+{
+    return (dv_band){fn, unit, w->sy, w->top, (w->kh - 1) * w->dy + 1};
+}
 /* Taps t in [*first, *end) of output position o that fall inside [0, in). */
 static inline void dv_window_clip(int64_t o, int64_t s, int64_t d, int64_t before, int64_t k,
                                   int64_t in, int64_t *first, int64_t *end)

@@ -40,7 +40,7 @@ static bool is_depthwise(const dv_graph *g, const dv_node *n)
 }
 
 /* Ops that only move values: bytes go through them as they are. */
-static bool is_move(const dv_node *n)
+bool dv_quant_is_move(const dv_node *n)
 {
     switch (n->op) {
     case DV_OP_MAX_POOL:
@@ -64,7 +64,7 @@ static bool is_move(const dv_node *n)
 }
 
 /* Inputs of a move that are values, not lists of integers. */
-static int moved(const dv_node *n)
+int dv_quant_moved(const dv_node *n)
 {
     return n->op == DV_OP_CONCAT ? n->n_in : 1;
 }
@@ -74,6 +74,10 @@ bool dv_quant_can(const dv_quant *q, size_t node)
     const dv_node *n = &q->net.nodes[node];
     const dv_gtensor *w = dv_const_in(&q->net, n, 1);
     if ((n->op != DV_OP_CONV && n->op != DV_OP_LINEAR) || !w || w->dtype != DV_F32)
+        return false;
+    /* the kernels add the residual behind a slope, float layers before it */
+    if (in_of(n, 4) >= 0 &&
+        (in_of(n, 3) >= 0 || dv_node_int(n, DV_A_ACT, DV_ACT_NONE) == DV_ACT_LEAKY))
         return false;
     int64_t k = 1;
     for (int i = 0; i + 1 < w->rank; i++)
@@ -90,15 +94,46 @@ static bool is_output(const dv_graph *g, int32_t t)
     return false;
 }
 
+static const dv_given *given(builder *p, int32_t t)
+{
+    return p->q->given && t >= 0 && p->q->given[t].is ? &p->q->given[t] : NULL;
+}
+
 static bool bytes_out(builder *p, const dv_node *n)
 {
+    if (p->q->given) {
+        const dv_given *o = given(p, n->out[0]), *add = given(p, in_of(n, 4));
+        bool layer = n->op == DV_OP_CONV || n->op == DV_OP_LINEAR;
+        return o && o->scale > 0 && (!layer || in_of(n, 4) < 0 || (add && add->scale > 0));
+    }
     return !p->o->dynamic && p->wanted[n->out[0]] && !is_output(net(p), n->out[0]);
+}
+
+/* Are the weights integers in -128..127 times the scales that came with them? */
+static bool whole_weights(const dv_graph *g, const dv_node *n)
+{
+    const dv_attr *a = dv_node_attr(n, DV_IMPORT_SCALES);
+    const dv_gtensor *w = dv_const_in(g, n, 1);
+    size_t c = (size_t)w->dims[w->rank - 1], count = w->size / sizeof(float);
+    if (!a || !a->is_float || a->n != c)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        float v = ((const float *)w->data)[i] / a->v.f[i % c], q = rintf(v);
+        if (!(fabsf(v - q) < 1e-3F) || q < -128 || q > 127)
+            return false;
+    }
+    return true;
 }
 
 /* Does node i compute with bytes? Depthwise layers only if their result is bytes, too. */
 static bool in_q(builder *p, size_t i)
 {
     const dv_node *n = &net(p)->nodes[i];
+    if (p->q->given) {
+        const dv_given *x = given(p, n->in[0]);
+        return x && dv_quant_can(p->q, i) && whole_weights(net(p), n) &&
+               (x->scale > 0 || !bytes_out(p, n)) && (!is_depthwise(net(p), n) || bytes_out(p, n));
+    }
     return dv_quant_can(p->q, i) && !(p->o->keep && p->o->keep[i]) &&
            (!is_depthwise(net(p), n) || bytes_out(p, n));
 }
@@ -107,6 +142,8 @@ static bool in_q(builder *p, size_t i)
 static void ask(builder *p)
 {
     dv_graph *g = net(p);
+    if (p->q->given)
+        return;
     for (size_t i = g->n_nodes; i-- > 0;) {
         const dv_node *n = &g->nodes[i];
         bool out = bytes_out(p, n), kept = p->o->keep && p->o->keep[i];
@@ -116,8 +153,8 @@ static void ask(builder *p)
             p->wanted[n->in[0]] = true;
             if (out && in_of(n, 4) >= 0)
                 p->wanted[n->in[4]] = true;
-        } else if (out && !kept && is_move(n)) {
-            for (int k = 0; k < moved(n); k++)
+        } else if (out && !kept && dv_quant_is_move(n)) {
+            for (int k = 0; k < dv_quant_moved(n); k++)
                 p->wanted[n->in[k]] = true;
         } else if (out && !kept && (n->op == DV_OP_ACT || n->op == DV_OP_SE)) {
             p->wanted[n->in[0]] = true;
@@ -132,6 +169,11 @@ static void ask(builder *p)
 static void params(builder *p, int32_t t, float *scale, float *zero)
 {
     const dv_quant *q = p->q;
+    if (q->given) {
+        *scale = q->given[t].scale;
+        *zero = q->given[t].zero;
+        return;
+    }
     int32_t r = dv_quant_group(q, t);
     if (q->pixel_scale > 0 && r == dv_quant_group(q, q->net.inputs[0])) {
         *scale = q->pixel_scale;
@@ -245,8 +287,16 @@ static int32_t get_b(builder *p, int32_t t)
 
 /* ---- layers ---- */
 
-/* Weights to -127..127 with a scale for each column. */
-static void to_s8(const float *w, size_t k, size_t n, bool one, float *scale, int8_t *out)
+/* The least scale with which a bias is an integer that leaves room for the sum. */
+static float least_scale(float bias, float in_scale)
+{
+    return in_scale > 0 ? fabsf(bias) / in_scale / (float)(1 << 30) : 0;
+}
+
+/* Weights to -127..127 with a scale for each column. bias may be NULL; in_scale: of the inputs, 0
+ * if it is not known. */
+static void to_s8(const float *w, size_t k, size_t n, bool one, const float *bias, float in_scale,
+                  float *scale, int8_t *out)
 {
     float all = 0;
     for (size_t j = 0; j < n; j++) {
@@ -260,6 +310,8 @@ static void to_s8(const float *w, size_t k, size_t n, bool one, float *scale, in
         scale[j] = (one ? all : scale[j]) / 127;
         if (!(scale[j] >= FLT_MIN))
             scale[j] = 1; /* all zero */
+        if (bias)
+            scale[j] = DV_MAX(scale[j], least_scale(bias[j], in_scale));
         for (size_t i = 0; i < k; i++)
             out[i * n + j] = (int8_t)DV_MIN(DV_MAX(rintf(w[i * n + j] / scale[j]), -127), 127);
     }
@@ -298,7 +350,14 @@ static bool weights(builder *p, const dv_node *n, int32_t *in)
     if (!ok)
         dv_nomem(p->e);
     if (ok) {
-        to_s8(w->data, k, c, p->o->per_layer, v, plain);
+        const dv_attr *known = p->q->given ? dv_node_attr(n, DV_IMPORT_SCALES) : NULL;
+        if (known) {
+            memcpy(v, known->v.f, c * sizeof *v);
+            for (size_t i = 0; i < k * c; i++)
+                plain[i] = (int8_t)rintf(((const float *)w->data)[i] / v[i % c]);
+        } else
+            to_s8(w->data, k, c, p->o->per_layer, b ? b->data : NULL, p->g->tensors[in[0]].scale, v,
+                  plain);
         if (b)
             memcpy(bias, b->data, c * sizeof *bias);
         if (p->o->fix_bias)
@@ -378,8 +437,8 @@ static bool layer(builder *p, const dv_node *n)
     return true;
 }
 
-/* An activation on bytes; inside the layer before it if nobody else reads that. */
-static bool byte_act(builder *p, const dv_node *n)
+/* An activation on bytes; inside the layer before it (join) if nobody else reads that. */
+static bool byte_act(builder *p, const dv_node *n, bool join)
 {
     int32_t x = n->in[0], out = new_bytes(p, n->out[0], false);
     if (out < 0)
@@ -388,8 +447,9 @@ static bool byte_act(builder *p, const dv_node *n)
     for (size_t i = 0; i < p->g->n_nodes; i++)
         if (p->g->nodes[i].out[0] == p->b[x])
             before = &p->g->nodes[i];
-    bool layer_before = before && (before->op == DV_OP_Q_CONV || before->op == DV_OP_Q_LINEAR) &&
-                        p->uses[x] == 1 && before->in[4] < 0 &&
+    bool layer_before = join && before &&
+                        (before->op == DV_OP_Q_CONV || before->op == DV_OP_Q_LINEAR) &&
+                        p->uses[x] == 1 && !is_output(net(p), x) && before->in[4] < 0 &&
                         dv_node_int(before, DV_A_ACT, DV_ACT_NONE) == DV_ACT_NONE;
     p->b[n->out[0]] = out;
     if (!layer_before) {
@@ -409,7 +469,7 @@ static bool copied(builder *p, const dv_node *n, bool bytes)
 {
     int32_t in[DV_MAX_IO], out[DV_MAX_IO];
     for (int i = 0; i < n->n_in; i++) {
-        in[i] = bytes && i < moved(n) ? get_b(p, n->in[i]) : get_f(p, n->in[i]);
+        in[i] = bytes && i < dv_quant_moved(n) ? get_b(p, n->in[i]) : get_f(p, n->in[i]);
         if (in[i] < -1)
             return false;
     }
@@ -460,6 +520,96 @@ static bool byte_se(builder *p, const dv_node *n)
     return id >= 0 && dv_quant_copy_attrs(&p->g->nodes[id], n, p->e) == DMV_OK;
 }
 
+/* ---- nets whose bytes are given ---- */
+
+/* The float result of node n, if it is to be bytes: everybody reads them. */
+static bool rounded(builder *p, const dv_node *n)
+{
+    for (int k = 0; k < n->n_out; k++) {
+        int32_t t = n->out[k];
+        if (!given(p, t) || p->b[t] >= 0)
+            continue;
+        int32_t id = new_bytes(p, t, false);
+        if (p->f[t] < 0 || id < 0 || node_of(p, DV_OP_QUANTIZE, NULL, 1, &p->f[t], id) < 0)
+            return false;
+        p->b[t] = id;
+        p->f[t] = -1;
+    }
+    return true;
+}
+
+static bool same_bytes(const dv_given *a, const dv_given *b)
+{
+    return a && b && a->scale > 0 && a->scale == b->scale && a->zero == b->zero;
+}
+
+/* An Identity from one tensor to another with other bytes. */
+static bool other_bytes(builder *p, const dv_node *n)
+{
+    const dv_given *x = given(p, n->in[0]), *o = given(p, n->out[0]);
+    if (x && o && x->scale > 0 && o->scale > 0)
+        return byte_act(p, n, false);
+    p->f[n->out[0]] = get_f(p, n->in[0]);
+    return p->f[n->out[0]] >= 0;
+}
+
+/* A Concat of bytes of several scales: each input gets the scale of the result first. */
+static bool joined_bytes(builder *p, const dv_node *n)
+{
+    int32_t in[DV_MAX_IO], out = new_bytes(p, n->out[0], false);
+    for (int k = 0; k < n->n_in; k++) {
+        in[k] = p->b[n->in[k]];
+        if (same_bytes(given(p, n->in[k]), given(p, n->out[0])))
+            continue;
+        int32_t t = new_bytes(p, n->in[k], false);
+        if (t < 0 || out < 0)
+            return false;
+        p->g->tensors[t].scale = p->g->tensors[out].scale;
+        p->g->tensors[t].zero = p->g->tensors[out].zero;
+        if (node_of(p, DV_OP_Q_ACT, n->name, 1, &in[k], t) < 0)
+            return false;
+        in[k] = t;
+    }
+    int32_t id = node_of(p, n->op, n->name, n->n_in, in, out);
+    p->b[n->out[0]] = out;
+    return id >= 0 && dv_quant_copy_attrs(&p->g->nodes[id], n, p->e) == DMV_OK;
+}
+
+static bool given_node(builder *p, size_t i)
+{
+    const dv_node *n = &net(p)->nodes[i];
+    const dv_given *x = given(p, n->in[0]), *o = given(p, n->out[0]);
+    bool known = x && x->scale > 0 && o && o->scale > 0;
+    if (p->q->gone[i])
+        return true;
+    if (in_q(p, i))
+        return layer(p, n) && rounded(p, n);
+    if (dv_quant_is_move(n) && net(p)->tensors[n->in[0]].dtype == DV_F32) {
+        bool same = true;
+        for (int k = 0; k < dv_quant_moved(n); k++)
+            same = same && same_bytes(given(p, n->in[k]), o);
+        for (int k = 1; k < n->n_out; k++)
+            same = same && same_bytes(given(p, n->out[k]), o);
+        if (same)
+            return copied(p, n, true);
+        bool bytes = n->op == DV_OP_CONCAT && o && o->scale > 0;
+        for (int k = 0; k < n->n_in && bytes; k++)
+            bytes = given(p, n->in[k]) && given(p, n->in[k])->scale > 0;
+        if (bytes)
+            return joined_bytes(p, n);
+    }
+    if (n->op == DV_OP_IDENTITY && n->in[0] >= 0)
+        return other_bytes(p, n) && rounded(p, n);
+    if (known && n->op == DV_OP_ACT)
+        return byte_act(p, n, true);
+    if (known && n->op == DV_OP_BINARY && given(p, n->in[1]) && given(p, n->in[1])->scale > 0 &&
+        can_binary(p, n))
+        return byte_binary(p, n);
+    if (known && n->op == DV_OP_SE)
+        return byte_se(p, n);
+    return copied(p, n, false) && rounded(p, n);
+}
+
 static bool one_node(builder *p, size_t i)
 {
     const dv_node *n = &net(p)->nodes[i];
@@ -468,14 +618,14 @@ static bool one_node(builder *p, size_t i)
     bool bytes = bytes_out(p, n) && !(p->o->keep && p->o->keep[i]);
     for (int k = 1; k < n->n_out; k++)
         bytes = bytes && p->wanted[n->out[k]] && !is_output(net(p), n->out[k]);
-    if (bytes && is_move(n) && net(p)->tensors[n->in[0]].dtype == DV_F32) {
+    if (bytes && dv_quant_is_move(n) && net(p)->tensors[n->in[0]].dtype == DV_F32) {
         bool all = true;
-        for (int k = 0; k < moved(n); k++)
+        for (int k = 0; k < dv_quant_moved(n); k++)
             all = all && p->b[n->in[k]] >= 0;
         return copied(p, n, all);
     }
     if (bytes && n->op == DV_OP_ACT && p->b[n->in[0]] >= 0)
-        return byte_act(p, n);
+        return byte_act(p, n, true);
     if (bytes && n->op == DV_OP_BINARY && can_binary(p, n))
         return byte_binary(p, n);
     if (bytes && n->op == DV_OP_SE && p->b[n->in[0]] >= 0)
@@ -499,9 +649,9 @@ static void make_groups(dv_quant *q)
         q->group[i] = (int32_t)i;
     for (size_t i = 0; i < g->n_nodes; i++) {
         const dv_node *n = &g->nodes[i];
-        if (!is_move(n) || g->tensors[n->out[0]].dtype != DV_F32)
+        if (!dv_quant_is_move(n) || g->tensors[n->out[0]].dtype != DV_F32)
             continue;
-        for (int k = 0; k < moved(n); k++)
+        for (int k = 0; k < dv_quant_moved(n); k++)
             if (!g->tensors[n->in[k]].data)
                 unite(q, n->in[k], n->out[0]);
         for (int k = 1; k < n->n_out; k++)
@@ -514,7 +664,7 @@ static dmv_status build_all(builder *p)
     dv_graph *g = net(p);
     ask(p);
     for (size_t i = 0; i < g->n_nodes; i++)
-        for (int k = 0; k < g->nodes[i].n_in; k++)
+        for (int k = 0; k < g->nodes[i].n_in && !(p->q->gone && p->q->gone[i]); k++)
             if (g->nodes[i].in[k] >= 0)
                 p->uses[g->nodes[i].in[k]]++;
     int32_t in[DV_MAX_IO], out[4 * DV_MAX_IO];
@@ -522,7 +672,7 @@ static dmv_status build_all(builder *p)
         if ((in[i] = get_f(p, g->inputs[i])) < 0)
             return DMV_ERR_MEMORY;
     for (size_t i = 0; i < g->n_nodes; i++)
-        if (!one_node(p, i))
+        if (!(p->q->given ? given_node : one_node)(p, i))
             return dv_nomem(p->e);
     for (size_t i = 0; i < g->n_outputs; i++)
         if ((out[i] = get_f(p, g->outputs[i])) < 0)
@@ -562,10 +712,11 @@ dmv_status dv_quant_build(dv_quant *q, const dv_quant_options *o, dv_graph *out,
 {
     size_t n = q->net.n_tensors + 1;
     dv_graph_init(out);
-    dmv_status st = dv_quant_measure(q, e);
+    dmv_status st = q->given ? DMV_OK : dv_quant_measure(q, e);
     if (st)
         return st;
-    make_groups(q);
+    if (!q->given)
+        make_groups(q);
     builder p = {.q = q, .o = o, .g = out, .e = e};
     p.f = dv_malloc(n * sizeof *p.f);
     p.b = dv_malloc(n * sizeof *p.b);

@@ -47,6 +47,8 @@ static dmv_status copy_tensor(const dv_graph *from, size_t i, const int64_t *gro
         return dv_nomem(e);
     dv_gtensor *o = &to->tensors[id];
     o->pack = t->pack;
+    o->scale = t->scale;
+    o->zero = t->zero;
     o->data = t->data;
     o->size = t->size;
     if (!t->data || t->pack == DV_PACK_NONE)
@@ -101,7 +103,7 @@ static dmv_status copy_node(const dv_node *n, dv_graph *to, dv_err *e)
     return DMV_OK;
 }
 
-dmv_status dv_quant_prepare(const dv_graph *from, dv_graph *to, dv_err *e)
+dmv_status dv_quant_prepare(const dv_graph *from, bool pairs, dv_graph *to, dv_err *e)
 {
     dv_graph_init(to);
     int64_t *groups = dv_calloc(from->n_tensors + 1, sizeof *groups);
@@ -110,7 +112,7 @@ dmv_status dv_quant_prepare(const dv_graph *from, dv_graph *to, dv_err *e)
         groups[i] = 1;
     for (size_t i = 0; !st && i < from->n_nodes; i++) {
         const dv_node *n = &from->nodes[i];
-        if (n->op >= DV_OP_QUANTIZE && n->op <= DV_OP_Q_SE)
+        if (n->op >= (pairs ? DV_OP_Q_CONV : DV_OP_QUANTIZE) && n->op <= DV_OP_Q_SE)
             st = dv_fail(e, DMV_ERR_ARGUMENT, "the net is 8-bit already");
         if (n->op >= DV_OP_TO_HALF && n->op <= DV_OP_H_LINEAR)
             st = dv_fail(e, DMV_ERR_ARGUMENT, "the net is in half precision; give the float net");

@@ -12,16 +12,18 @@ static dmv_status open_exec(dv_quant *q, const dv_graph *g, dv_exec **x, dv_err 
     for (size_t i = 0; i < g->n_inputs; i++)
         dims[i] = q->dims[i];
     dmv_status st = dv_exec_open(g, q->k, q->pool, x, e);
-    if (!st)
+    if (!st) {
+        (*x)->whole = true;
         st = dv_exec_shape(*x, dims, e);
+    }
     if (st)
         dv_exec_close(x);
     return st;
 }
 
-dmv_status dv_quant_open(const dv_graph *g, const int64_t *const *dims, const dv_kernels *k,
-                         dv_pool *pool, float pixel_scale, float pixel_zero, dv_quant **out,
-                         dv_err *e)
+static dmv_status open_net(const dv_graph *g, const int64_t *const *dims, const dv_kernels *k,
+                           dv_pool *pool, bool pairs, float pixel_scale, float pixel_zero,
+                           dv_quant **out, dv_err *e)
 {
     *out = NULL;
     dv_quant *q = dv_calloc(1, sizeof *q);
@@ -31,7 +33,7 @@ dmv_status dv_quant_open(const dv_graph *g, const int64_t *const *dims, const dv
     q->pool = pool;
     q->pixel_scale = pixel_scale;
     q->pixel_zero = pixel_zero;
-    dmv_status st = dv_quant_prepare(g, &q->net, e);
+    dmv_status st = dv_quant_prepare(g, pairs, &q->net, e);
     if (!st) {
         q->dims = dv_calloc(g->n_inputs, sizeof *q->dims);
         q->group = dv_calloc(q->net.n_tensors + 1, sizeof *q->group);
@@ -51,6 +53,19 @@ dmv_status dv_quant_open(const dv_graph *g, const int64_t *const *dims, const dv
     return st;
 }
 
+dmv_status dv_quant_open(const dv_graph *g, const int64_t *const *dims, const dv_kernels *k,
+                         dv_pool *pool, float pixel_scale, float pixel_zero, dv_quant **out,
+                         dv_err *e)
+{
+    return open_net(g, dims, k, pool, false, pixel_scale, pixel_zero, out, e);
+}
+
+dmv_status dv_quant_open_pairs(const dv_graph *g, const int64_t *const *dims, const dv_kernels *k,
+                               dv_quant **out, dv_err *e)
+{
+    return open_net(g, dims, k, NULL, true, 0, 0, out, e);
+}
+
 void dv_quant_close(dv_quant **pq)
 {
     dv_quant *q = *pq;
@@ -64,6 +79,8 @@ void dv_quant_close(dv_quant **pq)
     dv_free(q->samples);
     dv_free(q->dims);
     dv_free(q->group);
+    dv_free(q->given);
+    dv_free(q->gone);
     dv_free(q->now);
     dv_free(q->rows);
     dv_free(q);

@@ -62,6 +62,11 @@ dmv_status dv_quant_build(dv_quant *q, const dv_quant_options *o, dv_graph *out,
 /* The same net in half precision, without samples; *layers of it compute in halves. As for
  * dv_quant_build, out must not outlive q. */
 dmv_status dv_quant_half(dv_quant *q, dv_graph *out, size_t *layers, dv_err *e);
+/* A QDQ net as dv_import_onnx gives it, with pairs of Quantize and Dequantize: each layer, sum or
+ * activation between pairs becomes its 8-bit op, with the scales of the file; what has no 8-bit
+ * form stays float between its Dequantize and Quantize. The result rounds where the file does. */
+bool dv_quant_has_pairs(const dv_graph *g);
+dmv_status dv_quant_pairs(const dv_graph *g, dv_graph *out, dv_err *e);
 /* Rows of the nodes that compute something in the last built net; *n of them, owned by q. */
 dmv_status dv_quant_compare(dv_quant *q, const dv_graph *built, const dv_quant_row **rows,
                             size_t *n, dv_err *e);

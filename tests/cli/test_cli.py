@@ -8,13 +8,17 @@ DOMOVOI_BUILD/models, DOMOVOI_CACHE and DOMOVOI_SHARED and exits 77 without them
 """
 import array
 import glob
+import http.server
 import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import unittest
 
 PROGRAM = os.path.abspath(sys.argv[1])
@@ -48,8 +52,19 @@ def without_galleries():
     return 'no galleries' in run('doctor').out
 
 
+def without_video():
+    return 'no video' in run('doctor').out
+
+
 def lines(p):
     return [json.loads(line, parse_constant=lambda c: 1 / 0) for line in p.out.splitlines()]
+
+
+def subprocess_run(args, data):
+    p = subprocess.run(args, input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=TMP)
+    p.err = p.stderr.decode('utf-8', 'replace')
+    p.out = ''
+    return p
 
 
 def put(name, data):
@@ -73,11 +88,11 @@ class Case(unittest.TestCase):
 
 class Forms(Case):
     VERBS = ['detect', 'align', 'embed', 'verify', 'enrol', 'identify', 'gallery', 'model',
-             'bench', 'doctor', 'eval', 'calibrate']
+             'bench', 'doctor', 'eval', 'calibrate', 'video']
     SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
                         'restore', 'verify'],
-            'model': ['import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify'],
-            'bench': ['model', 'search', 'pipeline']}
+            'model': ['export', 'import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify'],
+            'bench': ['model', 'search', 'pipeline'], 'video': ['info', 'copy']}
 
     def test_help(self):
         p = self.code(0, run('--help'))
@@ -85,6 +100,9 @@ class Forms(Case):
             self.assertIn('\n  ' + verb + ' ', p.out)
             if verb in GALLERY_VERBS and without_galleries():
                 self.error('no galleries', verb)
+                continue
+            if verb == 'video' and without_video():
+                self.error('no video', verb)
                 continue
             h = self.code(0, run(verb, '--help'))
             self.assertIn('usage: domovoi ' + verb, h.out)
@@ -226,6 +244,131 @@ class Forms(Case):
         shutil.copy(PROGRAM, alone)
         self.error('name a picture', 'bench', 'pipeline',
                    program=os.path.join(alone, os.path.basename(PROGRAM)))
+
+    def clip(self, name, frames=30):
+        folder = os.path.join(TMP, name)
+        os.makedirs(folder)
+        for k in range(frames):
+            row = bytes(60 + (x * 2 + k * 3) % 150 for x in range(96 * 3))
+            with open(os.path.join(folder, '%d.ppm' % k), 'wb') as f:
+                f.write(b'P6 96 64 255 ' + row * 64)
+        return name
+
+    def test_video(self):
+        if without_video() or 'FFmpeg\'s libraries are there' not in run('doctor').out:
+            self.skipTest('no video in this build, or no FFmpeg on this machine')
+        seq = self.clip('seq')
+        (d,) = lines(self.code(0, run('video', 'info', seq, '--rate', '10', '-j')))
+        self.assertEqual((d['kind'], d['frames'], d['duration'], d['live'], d['video']),
+                         ('folder', 30, 3, False, 0))
+        (d,) = lines(self.code(0, run('video', 'copy', seq, '--rate', '10', '-o', 'a.mp4', '-j')))
+        self.assertEqual((d['frames'], d['width'], d['height'], d['dropped'], d['corrupt']),
+                         (30, 96, 64, 0, 0))
+        self.assertEqual(d['bytes'], os.path.getsize(os.path.join(TMP, 'a.mp4')))
+        p = self.code(0, run('video', 'info', 'a.mp4', 'seq'))
+        self.assertIn('96 x 64, 10 frames/s', p.out)
+        self.assertIn('30 frames', p.out)
+        for args, frames in ((['--max-fps', '5'], 15), (['--frames', '7'], 7),
+                             (['--seconds', '1'], 10)):
+            (d,) = lines(self.code(0, run('video', 'copy', 'a.mp4', '-o', 'b.mp4', '-j', *args)))
+            self.assertEqual(d['frames'], frames, args)
+        (d,) = lines(self.code(0, run('video', 'copy', 'a.mp4', '-o', 'b.mp4', '--size', '64x64',
+                                      '-j', '-t', '2')))
+        self.assertEqual((d['width'], d['height']), (64, 64))
+        # Degraded copies: the same seed, the same file.
+        made = []
+        for seed in ('1', '1', '2'):
+            self.code(0, run('video', 'copy', 'a.mp4', '-o', 'c.mp4', '--degrade',
+                             'gain=5,noise,rain=300,jpeg=50,h264=200k', '--seed', seed, '-q'))
+            with open(os.path.join(TMP, 'c.mp4'), 'rb') as f:
+                made.append(f.read())
+        self.assertEqual(made[0], made[1])
+        self.assertNotEqual(made[0], made[2])
+        # Through standard input and output.
+        with open(os.path.join(TMP, 'a.mp4'), 'rb') as f:
+            data = f.read()
+        p = self.code(0, subprocess_run([PROGRAM, 'video', 'copy', '-', '-o', '-'], data))
+        put('piped.mp4', p.stdout)
+        (d,) = lines(self.code(0, run('video', 'info', 'piped.mp4', '-j')))
+        self.assertEqual(d['streams'][0]['width'], 96)
+
+    def test_video_bad_input(self):
+        if without_video() or 'FFmpeg\'s libraries are there' not in run('doctor').out:
+            self.skipTest('no video in this build, or no FFmpeg on this machine')
+        seq = self.clip('short', 3)
+        self.error('nowhere.mp4', 'video', 'info', 'nowhere.mp4')
+        self.error('no source', 'video', 'info')
+        self.error('no source', 'video', 'copy', '-o', 'x.mp4')
+        self.error('no output', 'video', 'copy', seq)
+        for args in (['--degrade', 'fog'], ['--size', '0x9'], ['--bitrate', 'fast'],
+                     ['--max-fps', '0'], ['--crf', '99'], ['--transport', 'pigeon'],
+                     ['--crf', '20', '--bitrate', '1M'], ['--timeout', '0'], ['--seconds', '-1']):
+            self.error('', 'video', 'copy', seq, '-o', 'x.mp4', *args)
+            self.assertFalse(os.path.exists(os.path.join(TMP, 'x.mp4')), args)
+        put('text.mp4', b'no video at all ' * 20)
+        self.error('text.mp4', 'video', 'copy', 'text.mp4', '-o', 'x.mp4')
+        self.error('x.mp4', 'video', 'copy', seq, '-o', 'no/folder/x.mp4')
+        p = self.error('me:***@', 'video', 'info', 'rtsp://me:secret@127.0.0.1:9/x')
+        self.assertNotIn('secret', p.err)
+        if os.path.exists('/dev/full'):
+            self.error('/dev/full', 'video', 'copy', seq, '-o', '/dev/full')
+        # Sound alone is no video: told, and not an error.
+        put('tone.wav', b'RIFF' + (36 + 8000).to_bytes(4, 'little') + b'WAVEfmt ' +
+            bytes([16, 0, 0, 0, 1, 0, 1, 0]) + (8000).to_bytes(4, 'little') * 2 +
+            bytes([1, 0, 8, 0]) + b'data' + (8000).to_bytes(4, 'little') +
+            bytes(128 + k % 50 for k in range(8000)))
+        (d,) = lines(self.code(1, run('video', 'info', 'tone.wav', '-j')))
+        self.assertIsNone(d['video'])
+        self.assertEqual(d['streams'][0]['type'], 'audio')
+        self.error('no video in it', 'video', 'copy', 'tone.wav', '-o', 'x.mp4')
+
+    def test_video_http(self):
+        if without_video() or 'FFmpeg\'s libraries are there' not in run('doctor').out:
+            self.skipTest('no video in this build, or no FFmpeg on this machine')
+        self.code(0, run('video', 'copy', self.clip('web', 20), '-o', 'web.mp4', '-q'))
+        with open(os.path.join(TMP, 'web.mp4'), 'rb') as f:
+            data = f.read()
+        # Fragmented: to be read from the front, as this server cannot do otherwise.
+        put('front.mp4', self.code(0, subprocess_run([PROGRAM, 'video', 'copy', '-', '-o', '-'],
+                                                     data)).stdout)
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *args):
+                super().__init__(*args, directory=TMP)
+
+            def log_message(self, *args):
+                pass
+        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = 'http://127.0.0.1:%d/' % server.server_address[1]
+        (d,) = lines(self.code(0, run('video', 'copy', address + 'front.mp4', '-o', 'got.mp4',
+                                      '-j')))
+        self.assertEqual((d['frames'], d['reconnects'], d['source']),
+                         (20, 0, address + 'front.mp4'))
+        self.error('404', 'video', 'info', address + 'nowhere.mp4')
+        server.shutdown()
+        server.server_close()
+
+    def test_video_interrupt(self):
+        if without_video() or 'FFmpeg\'s libraries are there' not in run('doctor').out:
+            self.skipTest('no video in this build, or no FFmpeg on this machine')
+        self.code(0, run('video', 'copy', self.clip('live', 60), '-o', 'live.mp4', '-q'))
+        with open(os.path.join(TMP, 'live.mp4'), 'rb') as f:
+            data = f.read()
+        # Fragments can be read while the pipe is still open.
+        whole = self.code(0, subprocess_run([PROGRAM, 'video', 'copy', '-', '-o', '-'], data))
+        p = subprocess.Popen([PROGRAM, 'video', 'copy', '-', '-o', 'kept.mp4', '-j'], cwd=TMP,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        p.stdin.write(whole.stdout)
+        p.stdin.flush()
+        time.sleep(3)
+        p.send_signal(signal.SIGINT)
+        out = p.stdout.read()
+        p.stdin.close()
+        self.assertEqual(p.wait(), 0)
+        d = json.loads(out)
+        self.assertGreater(d['frames'], 10)
+        self.code(0, run('video', 'info', 'kept.mp4'))
 
     def test_doctor(self):
         p = run('doctor', '--json')
@@ -440,6 +583,33 @@ class Faces(Case):
                    'embeder')
         self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
 
+    def test_export(self):
+        if 'no ONNX import' in run('doctor').out:
+            self.skipTest('built without import')
+        net = os.path.join(MODELS, 'embed.dmv')
+        self.code(0, run('model', 'quantize', net, '--random', '-o', 'q.dmv', '--quiet'))
+        for source, quantised in ((net, 0), ('q.dmv', 10)):
+            p = self.code(0, run('model', 'export', source, '-o', 'out.onnx', '--json'))
+            (d,) = lines(p)
+            self.assertEqual(d['opset'], 13)
+            self.assertGreaterEqual(d['quantised'], quantised)
+            self.assertEqual(d['bytes'], os.path.getsize(os.path.join(TMP, 'out.onnx')))
+            self.code(0, run('model', 'import', 'out.onnx', '-o', 'again.dmv'))
+            a, b = (lines(run('model', 'info', n, '--json'))[0] for n in (source, 'again.dmv'))
+            self.assertEqual(a['nodes'], b['nodes'])
+            for key in ('kind', 'color', 'mean', 'scale', 'dim', 'thresholds', 'name'):
+                self.assertEqual(a['metadata'].get(key), b['metadata'].get(key), key)
+            p, q = (lines(run('embed', self.photo, '--best', '-j', '--model', n))
+                    for n in (source, 'again.dmv'))
+            for x, y in zip(p[0]['faces'][0]['embedding'], q[0]['faces'][0]['embedding']):
+                self.assertAlmostEqual(x, y, 5)
+        self.assertIn('pairs of QuantizeLinear', run('model', 'export', 'q.dmv', '-o', 'o.onnx').out)
+        self.error('the form is', 'model', 'export', net)
+        self.error('nowhere.dmv', 'model', 'export', 'nowhere.dmv', '-o', 'never.onnx')
+        self.code(2, run('model', 'export', 'out.onnx', '-o', 'never.onnx'))
+        self.error('no/such', 'model', 'export', net, '-o', 'no/such/never.onnx')
+        self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
+
     def test_quantize(self):
         if 'no ONNX import' in run('doctor').out:
             self.skipTest('built without import')
@@ -496,6 +666,22 @@ class Faces(Case):
         self.error('no usable picture', 'model', 'quantize', net, '--data', empty, '-o', 'never.dmv')
         self.error('minmax', 'model', 'quantize', net, '--random', '-o', 'never.dmv', '--method', 'x')
         self.error('the form is', 'model', 'quantize', net, '-o', 'never.dmv')
+        self.error('--fp16 has no options', 'model', 'quantize', net, '--fp16', '--dynamic', '-o',
+                   'never.dmv')
+        (d,) = lines(self.code(0, run('model', 'quantize', net, '--fp16', '-o', 'half.dmv', '--json')))
+        self.assertLess(d['bytes'], d['bytes_before'] * 0.6)
+        self.assertGreater(d['half_layers'], 20)
+        self.assertNotIn('mean_cosine', d)
+        (d,) = lines(self.code(0, run('model', 'quantize', net, '--fp16', '-o', 'half2.dmv', '--data',
+                                      folder, '--json')))
+        self.assertGreater(d['mean_cosine'], 0.9999)
+        p = self.code(0, run('embed', self.photo, '--best', '-j', '--model', net))
+        q = self.code(0, run('embed', self.photo, '--best', '-j', '--model', 'half.dmv'))
+        a, b = (lines(x)[0]['faces'][0]['embedding'] for x in (p, q))
+        self.assertGreater(sum(x * y for x, y in zip(a, b)), 0.9995)
+        (info,) = lines(self.code(0, run('model', 'info', 'half.dmv', '--json')))
+        self.assertEqual(info['metadata']['quantised'], 'half precision')
+        self.error('half precision', 'model', 'quantize', 'half.dmv', '--random', '-o', 'never.dmv')
         self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
 
     def test_bench(self):

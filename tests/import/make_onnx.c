@@ -197,6 +197,8 @@ Onnx__AttributeProto *mk_attr(mk *m, mk_node *n, const char *name)
 void mk_int(mk *m, mk_node *n, const char *name, int64_t v)
 {
     Onnx__AttributeProto *a = mk_attr(m, n, name);
+    a->has_type = 1;
+    a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
     a->has_i = 1;
     a->i = v;
 }
@@ -204,6 +206,8 @@ void mk_int(mk *m, mk_node *n, const char *name, int64_t v)
 void mk_float(mk *m, mk_node *n, const char *name, float v)
 {
     Onnx__AttributeProto *a = mk_attr(m, n, name);
+    a->has_type = 1;
+    a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT;
     a->has_f = 1;
     a->f = v;
 }
@@ -211,6 +215,8 @@ void mk_float(mk *m, mk_node *n, const char *name, float v)
 void mk_list(mk *m, mk_node *n, const char *name, size_t count, const int64_t *v)
 {
     Onnx__AttributeProto *a = mk_attr(m, n, name);
+    a->has_type = 1;
+    a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
     a->n_ints = count;
     a->ints = clone(m, v, count * sizeof *v);
 }
@@ -218,6 +224,8 @@ void mk_list(mk *m, mk_node *n, const char *name, size_t count, const int64_t *v
 void mk_text(mk *m, mk_node *n, const char *name, const char *v)
 {
     Onnx__AttributeProto *a = mk_attr(m, n, name);
+    a->has_type = 1;
+    a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING;
     a->has_s = 1;
     a->s.len = strlen(v);
     a->s.data = clone(m, v, a->s.len);

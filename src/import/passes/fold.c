@@ -77,8 +77,8 @@ static bool run_single(dv_rw *r, int32_t n, const dv_graph *one, int32_t *c)
 static bool fold_floats(dv_rw *r, int32_t n)
 {
     const dv_node *node = dv_rw_node(r, n);
-    if (node->op == DV_OP_NONE || node->n_in == 0 || node->n_in > DV_MAX_IO ||
-        node->n_out > DV_MAX_IO)
+    if (node->op == DV_OP_NONE || node->n_in == 0 || dv_node_attr(node, DV_IMPORT_PAIR) ||
+        node->n_in > DV_MAX_IO || node->n_out > DV_MAX_IO)
         return false;
     size_t count = 0;
     for (int i = 0; i < node->n_in; i++)

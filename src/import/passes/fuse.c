@@ -27,7 +27,7 @@ static bool activation(dv_rw *r, int32_t n)
 {
     int32_t l = layer_before(r, n, dv_rw_in(r, n, 0), false);
     const dv_node *node = dv_rw_node(r, n);
-    if (l < 0)
+    if (l < 0 || dv_node_attr(node, DV_IMPORT_PAIR))
         return false;
     int64_t act = dv_node_int(node, DV_A_ACT, DV_ACT_NONE);
     float p = dv_node_float(node, DV_A_P, 0), q = dv_node_float(node, DV_A_Q, 0);

@@ -53,7 +53,8 @@ static bool copy_act(dv_rw *r, const dv_node *from, int32_t to)
  * its sums; 0 if n is not that. */
 static int64_t width_of(const dv_rw *r, int32_t n)
 {
-    if (!dv_rw_is(r, n, DV_OP_CONV) || dv_rw_in(r, n, 3) >= 0 || dv_rw_in(r, n, 4) >= 0)
+    if (!dv_rw_is(r, n, DV_OP_CONV) || dv_rw_in(r, n, 3) >= 0 || dv_rw_in(r, n, 4) >= 0 ||
+        dv_node_attr(dv_rw_node(r, n), DV_IMPORT_SCALES))
         return 0;
     int32_t w = dv_rw_in(r, n, 1), b = dv_rw_in(r, n, 2);
     size_t count;

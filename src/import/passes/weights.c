@@ -10,6 +10,7 @@
  */
 #include "import/passes/passes.h"
 
+#include <math.h>
 #include <string.h>
 
 static int bin_op(const dv_rw *r, int32_t n)
@@ -97,6 +98,9 @@ static bool scale_outputs(dv_rw *r, int32_t l, size_t c, const float *s, const f
         renew(r, l, 1, w);
     if (ok && shifted)
         new_vector(r, l, 2, c, sum);
+    dv_attr *a = (dv_attr *)(uintptr_t)dv_node_attr(dv_rw_node(r, l), DV_IMPORT_SCALES);
+    for (size_t i = 0; ok && a && i < a->n; i++) /* weights are integers times these */
+        a->v.f[i] *= s[i % c] != 0 ? fabsf(s[i % c]) : 1;
     dv_free(w);
     dv_free(b);
     dv_free(sum);
@@ -172,6 +176,9 @@ static bool scale_inputs(dv_rw *r, int32_t l, size_t in, size_t c, const float *
     bool ok = w && sum && (b || dv_rw_in(r, l, 2) < 0), shifted = b != NULL;
     if (!ok)
         dv_rw_nomem(r);
+    for (size_t i = 0; ok && i < in; i++)
+        if (s[i] != 1) /* columns are no longer integers times one scale */
+            dv_rw_drop_attr(r, l, DV_IMPORT_SCALES);
     for (size_t i = 0; ok && i < count; i++) { /* w[.., each, c] */
         size_t oc = i % c, ic = i / c % each + oc / per * each;
         sum[oc] += w[i] * s[in + ic];
