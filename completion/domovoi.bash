@@ -18,7 +18,7 @@ _domovoi() {
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
     model) sub='export import info plan quantize verify' ;;
-    eval) sub='verify' ;;
+    eval) sub='verify identify cross fairness' ;;
     video) sub='info copy' ;;
     bench) sub='model search pipeline' ;;
     esac
@@ -80,11 +80,23 @@ _domovoi() {
         *) opts+=' --model --size --layers' ;;
         esac ;;
     eval)
-        opts="$out $cpu $det --model --mirror --aligned --no-cache --allow-missing"
+        opts="$out $cpu $det --mirror --aligned --no-cache --allow-missing --images --report"
         case ${COMP_WORDS[2]} in
         verify)
-            opts+=' --images --pairs --far --bootstrap --seed --roc --det --hist --report --dump
+            opts+=' --model --pairs --far --bootstrap --seed --roc --det --hist --dump
                 --leak-check --train --train-aligned --near' ;;
+        identify)
+            opts+=' --model --people --enrol --strangers --gallery --gallery-list
+                --gallery-features --probes --probe-list --probe-features --suffix --distractors
+                --like --seed --distractor-images --distractor-list --distractor-features
+                --megaface --open --fuse --probe-mean --ranks --depth --fpir --far --cmc --det
+                --growth --dump --save-features' ;;
+        cross)
+            opts+=' --model-gallery --model-probe --projection --pairs --people --enrol --strangers
+                --gallery --gallery-list --probes --probe-list --open --distractors --far --fpir
+                --bootstrap --seed' ;;
+        fairness)
+            opts+=' --model --threshold --fmr --labels --people --list --features --pairs' ;;
         esac ;;
     calibrate)
         opts="$out $cpu $det --model --mirror --impostors --fmr --output --gallery --dry-run --aligned

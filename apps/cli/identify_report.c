@@ -260,6 +260,16 @@ void ident_print_json(const ident *v)
 
 /* ---- files ---- */
 
+/* Beside the report a chart has its bare name; elsewhere the path as it was given. */
+static void put_chart(dv_buf *b, const char *report, const char *title, const char *path)
+{
+    size_t dir = (size_t)(cli_base_name(report) - report);
+    if (!path)
+        return;
+    bool beside = (size_t)(cli_base_name(path) - path) == dir && memcmp(path, report, dir) == 0;
+    dv_buf_printf(b, "\n![%s](<%s>)\n", title, beside ? path + dir : path);
+}
+
 static bool write_report(const ident *v)
 {
     const ident_result *r = &v->r;
@@ -309,6 +319,9 @@ static bool write_report(const ident *v)
         else
             dv_buf_printf(&b, "| %g | needs a greater --depth | |\n", f->rate);
     }
+    put_chart(&b, v->report, "CMC", v->cmc);
+    put_chart(&b, v->report, "Rank 1 by distractors", v->growth);
+    put_chart(&b, v->report, "DET", v->det);
     return cli_write_buf(v->report, &b);
 }
 

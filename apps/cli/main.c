@@ -25,7 +25,7 @@ static const entry verbs[] = {
     {{"video", "what a video or camera gives; copy it, also made worse", cli_video}, "Video"},
     {{"model", "import a net from ONNX; info, plan, verify", cli_model}, "Nets"},
     {{"bench", "time a net", cli_bench}, "Nets"},
-    {{"eval", "accuracy on a list of pairs", cli_eval}, "Nets"},
+    {{"eval", "how well nets tell people apart", cli_eval}, "Nets"},
     {{"calibrate", "the threshold for your own people and camera", cli_calibrate}, "Nets"},
     {{"doctor", "check the installation", cli_doctor}, "Nets"},
 };

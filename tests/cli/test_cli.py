@@ -91,7 +91,7 @@ class Forms(Case):
              'bench', 'doctor', 'eval', 'calibrate', 'video']
     SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
                         'restore', 'verify'],
-            'model': ['export', 'import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify'],
+            'model': ['export', 'import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify', 'identify', 'cross', 'fairness'],
             'bench': ['model', 'search', 'pipeline'], 'video': ['info', 'copy']}
 
     def test_help(self):
@@ -135,6 +135,9 @@ class Forms(Case):
         self.error('--cpu', 'detect', '--cpu', 'z80', 'x.jpg')
         self.error('no output', 'align', 'x.jpg')
         self.error('--images', 'eval', 'verify')
+        self.error('a gallery and probes', 'eval', 'identify')
+        self.error('--model-gallery', 'eval', 'cross')
+        self.error('--labels', 'eval', 'fairness')
         self.error('one folder of people', 'calibrate')
         self.error('--far 2', 'eval', 'verify', '--images', '.', '--pairs', 'p', '--far', '2')
         self.code(2, run('gallery'))
@@ -164,6 +167,10 @@ class Forms(Case):
         self.error('nowhere.jpg', 'bench', 'pipeline', 'nowhere.jpg')
         self.error('nowhere.onnx', 'model', 'import', 'nowhere.onnx', '-o', 'n.dmv')
         self.error('nowhere.txt', 'eval', 'verify', '--images', '.', '--pairs', 'nowhere.txt')
+        self.error('nowhere', 'eval', 'identify', '--people', 'nowhere')
+        self.error('nowhere.tsv', 'eval', 'fairness', '--people', '.', '--labels', 'nowhere.tsv')
+        self.error('nowhere.dmv', 'eval', 'cross', '--model-gallery', 'nowhere.dmv', '--model-probe',
+                   'nowhere.dmv', '--people', '.')
         if not without_galleries():
             self.error('nowhere.db', 'gallery', 'list', '--gallery', 'nowhere.db')
         self.assertFalse(os.path.exists(os.path.join(TMP, 'nowhere.db')))

@@ -328,6 +328,8 @@ class Vectors(Case):
                                 ('growth.svg', b'<?xml')):
                 with open(path(name), 'rb') as f:
                     self.assertEqual(f.read(len(start)), start)
+            with open(path('r.md')) as f:
+                self.assertIn('![DET](<det.png>)', f.read())
         with open(path('r.md')) as f:
             report = f.read()
         r = self.result('identify', *self.opened, '--open', '--distractors', '1000')
