@@ -16,6 +16,7 @@
 #include "eval/bin.h"
 
 #define MAX_DIST 4.0
+#define SHOWN 10
 
 enum { GALLERY_NET, PROBE_NET, NETS };
 static const char *const roles[NETS] = {"gallery", "probes"};
@@ -249,9 +250,14 @@ static bool check_mates(cross *v)
     for (size_t i = 0; i < g->people.n; i++)
         if (g->state[i] != CLI_PICTURE_MISSING)
             v->enrolled[g->people.subject[i]] = true;
-    for (size_t i = 0; i < p->people.n; i++)
-        alone += !v->enrolled[p->people.subject[i]];
-    if (alone && !v->plan.open)
+    for (size_t i = 0; i < p->people.n && !v->plan.open; i++) {
+        uint32_t who = p->people.subject[i];
+        char buf[32];
+        if (!v->enrolled[who] && alone++ < SHOWN)
+            cli_error("%s: its subject, %s, is not in the gallery", cli_set_name(p, i, buf),
+                      v->names.v[who]);
+    }
+    if (alone)
         return cli_error("%zu of %zu probes have no mate in the gallery: a closed set has no such "
                          "probes; --open makes strangers of them",
                          alone, p->people.n),

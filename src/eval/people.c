@@ -337,8 +337,10 @@ static dmv_status load_json(loader *o, dv_lines kind)
     for (size_t k = 0; k < DV_MAX(id.n, path.n) && !s; k++) {
         s = take_person(o, ids ? (field){i, strlen(i)} : (field){NULL, 0},
                         paths ? (field){p, strlen(p)} : (field){NULL, 0});
-        i += ids ? strlen(i) + 1 : 0;
-        p += paths ? strlen(p) + 1 : 0;
+        if (ids)
+            i += strlen(i) + 1;
+        if (paths)
+            p += strlen(p) + 1;
     }
     dv_buf_free(&id.text);
     dv_buf_free(&path.text);

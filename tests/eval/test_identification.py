@@ -623,6 +623,13 @@ class Pictures(Case):
         self.error('take one of 512 x 512', *args, b, *pairs, '--projection', 'm.npy')
         self.error('--model-gallery and --model-probe', 'cross', *pairs)
         self.error('pictures are needed', *args, b)
+        who = sorted(os.listdir(path('people')))[:2]
+        first = [os.path.join('people', w, sorted(os.listdir(path('people/' + w)))[0]) for w in who]
+        put('cg.tsv', f'{who[0]}\t{first[0]}\n')
+        put('cp.tsv', f'{who[1]}\t{first[1]}\n')
+        p = self.error('1 of 1 probes have no mate', *args, b, '--gallery-list', 'cg.tsv',
+                       '--probe-list', 'cp.tsv', '--aligned')
+        self.assertIn(f'{first[1]}: its subject, {who[1]}, is not in the gallery', p.stderr)
 
     def test_fairness(self):
         who = sorted({a.split('/')[0] for a, _, _ in self.pairs} |
