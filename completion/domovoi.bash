@@ -7,13 +7,13 @@ _domovoi() {
     COMPREPLY=()
 
     if [[ $COMP_CWORD -eq 1 ]]; then
-        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video model
+        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video train model
             bench eval doctor help --help --version' -- "$cur"))
         return
     fi
     case $verb in
     help)
-        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video model
+        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video train model
             bench eval doctor' -- "$cur"))
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
@@ -83,6 +83,9 @@ _domovoi() {
         opts="$out --transport --timeout --rate --camera-size --format"
         [[ ${COMP_WORDS[2]} == copy ]] && opts+=' --output --degrade --seed --max-fps --frames
             --seconds --size --crf --bitrate --threads' ;;
+    train) opts="$out $cpu --data --output --net --act --width --depth --se --dim
+        --loss --margin --scale --smooth --epochs --batch --rate
+        --schedule --momentum --decay --least --no-mirror --colour --seed --checkpoint --save-every --resume" ;;
     eval) opts="$out $cpu $det --model --mirror --images --pairs --aligned --dump" ;;
     doctor) opts="$out $cpu --gallery" ;;
     esac

@@ -34,6 +34,7 @@ int cli_bench(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 int cli_video(int argc, char **argv);
+int cli_train(int argc, char **argv);
 
 /* "VERB" or "VERB SUBVERB", for messages. */
 extern const char *cli_verb_name;

@@ -24,6 +24,7 @@ static const entry verbs[] = {
      "People"},
     {{"video", "what a video or camera gives; copy it, also made worse", cli_video}, "Video"},
     {{"model", "import a net from ONNX; info, plan, verify", cli_model}, "Nets"},
+    {{"train", "an embedder from pictures of people", cli_train}, "Nets"},
     {{"bench", "time a net", cli_bench}, "Nets"},
     {{"eval", "accuracy on a list of pairs", cli_eval}, "Nets"},
     {{"doctor", "check the installation", cli_doctor}, "Nets"},

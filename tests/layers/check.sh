@@ -15,7 +15,7 @@ complain() {
 may() {
     layer=$1
     shift
-    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|video|import|quant|export|gallery|eval)/' "src/$layer" |
+    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|video|import|quant|export|gallery|eval|train)/' "src/$layer" |
         sed 's/.*"//; s/\/$//' | sort -u)
     for other in $used; do
         case " $layer $* " in
@@ -37,6 +37,7 @@ may quant base kernels nn import
 may export base kernels nn
 may gallery base
 may eval base kernels nn face image
+may train base kernels nn image import
 
 # An adapter is a user of the library: of this tree it sees its own files and domovoi.h.
 for file in $(find adapters -name '*.[ch]' -o -name '*.[ch]pp'); do
