@@ -70,8 +70,14 @@ enum {
     CLI_FLAG /* int* = 1 */,
     CLI_INT /* int* */,
     CLI_REAL /* double* */,
-    CLI_TEXT /* const char** */
+    CLI_TEXT /* const char** */,
+    CLI_TEXTS /* cli_texts*: may be given several times */
 };
+#define CLI_MAX_TEXTS 16
+typedef struct cli_texts {
+    const char *v[CLI_MAX_TEXTS];
+    size_t n;
+} cli_texts;
 typedef struct cli_option {
     const char *name; /* without "--"; "output" is also -o */
     const char *arg;  /* what the help calls the value; NULL for flags */
