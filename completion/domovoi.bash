@@ -8,13 +8,13 @@ _domovoi() {
 
     if [[ $COMP_CWORD -eq 1 ]]; then
         COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
-            eval doctor help --help --version' -- "$cur"))
+            eval calibrate doctor help --help --version' -- "$cur"))
         return
     fi
     case $verb in
     help)
         COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
-            eval doctor' -- "$cur"))
+            eval calibrate doctor' -- "$cur"))
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
     model) sub='import info plan quantize verify' ;;
@@ -37,10 +37,11 @@ _domovoi() {
         COMPREPLY=($(compgen -W 'yunet ultraface ultraface-raw retinaface' -- "$cur")); return ;;
     --threads | -t | --fmr | --threshold | --min-score | --max-side | --scales | --runs | --size | \
         --top | --name | --licence | --origin | --mean | --scale | --crop | --dim | \
-        --thresholds | --thresholds-from | --probes)
+        --thresholds | --thresholds-from | --probes | \
+        --far | --bootstrap | --seed | --near)
         return ;;
     --form) COMPREPLY=($(compgen -W 'float int8 fp16' -- "$cur")); return ;;
-    --images) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    --images | --train | --impostors) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
     esac
 
     case $verb in
@@ -73,7 +74,16 @@ _domovoi() {
         pipeline) opts+=" $det --model --mirror --gallery" ;;
         *) opts+=' --model --size --layers' ;;
         esac ;;
-    eval) opts="$out $cpu $det --model --mirror --images --pairs --aligned --dump" ;;
+    eval)
+        opts="$out $cpu $det --model --mirror --aligned --no-cache --allow-missing"
+        case ${COMP_WORDS[2]} in
+        verify)
+            opts+=' --images --pairs --far --bootstrap --seed --report --dump --leak-check --train
+                --train-aligned --near' ;;
+        esac ;;
+    calibrate)
+        opts="$out $cpu $det --model --mirror --impostors --fmr --output --dry-run --aligned
+            --allow-missing --no-cache" ;;
     doctor) opts="$out $cpu --gallery" ;;
     esac
     if [[ $cur == -* ]]; then

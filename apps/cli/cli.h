@@ -34,6 +34,7 @@ int cli_quantize(int argc, char **argv); /* model quantize */
 int cli_bench(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_eval(int argc, char **argv);
+int cli_calibrate(int argc, char **argv);
 int cli_eval_verify(int argc, char **argv); /* eval verify */
 int cli_eval_detect(int argc, char **argv); /* eval detect */
 

@@ -25,6 +25,7 @@ static const entry verbs[] = {
     {{"model", "import a net from ONNX; info, plan, verify", cli_model}, "Nets"},
     {{"bench", "time a net", cli_bench}, "Nets"},
     {{"eval", "accuracy on a list of pairs", cli_eval}, "Nets"},
+    {{"calibrate", "the threshold for your own people and camera", cli_calibrate}, "Nets"},
     {{"doctor", "check the installation", cli_doctor}, "Nets"},
 };
 

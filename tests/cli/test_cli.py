@@ -73,7 +73,7 @@ class Case(unittest.TestCase):
 
 class Forms(Case):
     VERBS = ['detect', 'align', 'embed', 'verify', 'enrol', 'identify', 'gallery', 'model',
-             'bench', 'doctor', 'eval']
+             'bench', 'doctor', 'eval', 'calibrate']
     SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
                         'restore', 'verify'],
             'model': ['import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify'],
@@ -117,6 +117,8 @@ class Forms(Case):
         self.error('--cpu', 'detect', '--cpu', 'z80', 'x.jpg')
         self.error('no output', 'align', 'x.jpg')
         self.error('--images', 'eval', 'verify')
+        self.error('one folder of people', 'calibrate')
+        self.error('--far 2', 'eval', 'verify', '--images', '.', '--pairs', 'p', '--far', '2')
         self.code(2, run('gallery'))
         self.error('did you mean `domovoi bench search`', 'bench', 'serach', '--size', '10')
         p = self.error('unknown', 'bench', 'frobnicate')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`domovoi eval verify` against a second computation.
+"""`domovoi eval verify` and `domovoi calibrate` against a second computation.
 
     test_recompute.py PROGRAM
 
@@ -417,6 +417,135 @@ class Verify(unittest.TestCase):
             self.assertIn(word, p.stderr)
         j = self.json(self.eval('--model', NETS[0] + '.dmv', '--leak-check'))['leaks']
         self.assertEqual((j['people_in_folds'], j['pictures_in_folds']), ('0', '0'))
+
+
+class Calibrate(unittest.TestCase):
+    """A folder of people and one of strangers, made of LFW."""
+    @classmethod
+    def setUpClass(cls):
+        rich = [x for x in sorted(os.listdir(LFW)) if len(os.listdir(os.path.join(LFW, x))) >= 4]
+        for name in rich[:12]:
+            os.makedirs(path('people/' + name))
+            for p in sorted(os.listdir(os.path.join(LFW, name)))[:4]:
+                shutil.copy(os.path.join(LFW, name, p), path(f'people/{name}/{p}'))
+        os.makedirs(path('strangers'))
+        for name in rich[20:60]:
+            p = sorted(os.listdir(os.path.join(LFW, name)))[0]
+            shutil.copy(os.path.join(LFW, name, p), path('strangers'))
+        cls.rich = rich
+
+    def calibrate(self, *args, code=0, folder='people', net=NETS[0]):
+        p = run('calibrate', folder, '--aligned', '--model', net + '.dmv', '--json', *args)
+        self.assertEqual(p.returncode, code, p.stdout + p.stderr)
+        return p
+
+    def vectors(self, folder):
+        p = run('embed', folder, '--aligned', '--model', NETS[0] + '.dmv', '-j', '-o', 'v.npy')
+        self.assertEqual(p.returncode, 0, p.stderr)
+        names = [json.loads(row)['image'] for row in p.stdout.splitlines()]
+        return list(zip(names, read_npy('v.npy')))
+
+    def test_same_numbers(self):
+        own, strangers = self.vectors('people'), self.vectors('strangers')
+        person = [n.split('/')[1] for n, _ in own]
+        dot = [[sum(a * b for a, b in zip(x, y)) for _, y in own + strangers] for _, x in own]
+        genuine = [dot[i][k] for i in range(len(own)) for k in range(i) if person[i] == person[k]]
+        impostors = [dot[i][k] for i in range(len(own)) for k in range(i) if person[i] != person[k]]
+        impostors += [v for row in dot for v in row[len(own):]]
+        impostors.sort(reverse=True)
+        p = self.calibrate('--impostors', 'strangers', '--fmr', '2e-3,1e-2,0.1', '-o', 'mine.dmv')
+        j = json.loads(p.stdout)
+        self.assertEqual((j['people'], j['pictures'], j['impostor_pictures']), (12, 48, 40))
+        self.assertEqual((j['genuine'], j['comparisons']), (len(genuine), len(impostors)))
+        self.assertEqual((j['genuine'], j['comparisons']), (72, 48 * 47 // 2 - 72 + 48 * 40))
+        self.assertEqual(j['couples'], 66 + 12 * 40)
+        self.assertEqual([r['asked'] for r in j['rates']], [0.1, 0.01, 0.002])
+        for r in j['rates']:
+            k = math.floor(r['asked'] * len(impostors) + 1e-9)
+            self.assertTrue(r['supported'])
+            self.assertEqual(r['fmr'], r['asked'])
+            # The step of 1e-4 above the first that may not pass.
+            self.assertLess(impostors[k], r['threshold'] + 1e-6)
+            self.assertGreater(impostors[k] + 1e-4 + 1e-6, r['threshold'])
+            clear = [v for v in impostors if abs(v - r['threshold']) > 1e-6]
+            unclear = len(impostors) - len(clear)
+            passed = sum(v > r['threshold'] for v in clear)
+            self.assertTrue(passed <= r['accepted'] <= passed + unclear)
+            self.assertLessEqual(r['accepted'], k)
+            self.assertAlmostEqual(r['measured'], r['accepted'] / len(impostors), places=7)
+            self.assertEqual(r['rejected'], sum(v < r['threshold'] for v in genuine))
+            # Clopper-Pearson: at each end the tail has a chance of 2.5 %.
+            lo, hi = r['interval']
+            n, a = len(impostors), r['accepted']
+            log = [math.log(math.comb(n, i)) for i in range(a + 1)]
+            upper = sum(math.exp(c + i * math.log(hi) + (n - i) * math.log1p(-hi))
+                        for i, c in enumerate(log))
+            lower = sum(math.exp(c + i * math.log(lo) + (n - i) * math.log1p(-lo))
+                        for i, c in enumerate(log[:a]))
+            self.assertAlmostEqual(upper, 0.025, places=5)
+            self.assertAlmostEqual(1 - lower, 0.025, places=5)
+        self.assertEqual(j['written'], 'mine.dmv')
+        info = run('model', 'info', 'mine.dmv').stdout
+        for r in j['rates']:
+            self.assertIn('%.4g at false-match rate %g' % (r['threshold'], r['asked']), info)
+        self.assertIn('12 people, 48 pictures, 40 pictures of impostors', info)
+        self.assertIn(j['id'], info)
+        # verify takes the threshold from there.
+        a, b = own[0][0], own[1][0]
+        p = run('verify', a, b, '--aligned', '--model', 'mine.dmv', '--fmr', '1e-2', '-j')
+        self.assertAlmostEqual(json.loads(p.stdout)['threshold'], j['rates'][1]['threshold'],
+                               places=6)
+
+    def test_not_supported(self):
+        shutil.copy(path(NETS[0] + '.dmv'), path('net.dmv'))
+        before = run('model', 'info', 'net.dmv').stdout
+        p = self.calibrate('--fmr', '1e-6', '--dry-run', net='net')
+        (r,) = json.loads(p.stdout)['rates']
+        self.assertFalse(r['supported'])
+        self.assertEqual((r['accepted'], r['interval'][0]), (0, 0))
+        n = 48 * 47 // 2 - 72
+        self.assertAlmostEqual(r['fmr'], 1 - 0.05 ** (1 / n), places=8)
+        self.assertAlmostEqual(r['fmr'], 3 / n, places=4)
+        self.assertIn('cannot support a false-match rate of 1e-06', p.stderr)
+        self.assertIn('3000000', p.stderr)
+        self.assertEqual(run('model', 'info', 'net.dmv').stdout, before)
+        p = self.calibrate('--fmr', '0.1,1e-5,1e-6', net='net')
+        self.assertEqual(json.loads(p.stdout)['written'], 'net.dmv')
+        info = run('model', 'info', 'net.dmv').stdout
+        self.assertNotEqual(info, before)
+        self.assertEqual(info.count('at false-match rate'), 2)  # 1e-5 and 1e-6 are one
+        p = run('verify', 'people/x.jpg', 'people/y.jpg', '--model', 'net.dmv', '--fmr', '1e-6')
+        self.assertEqual(p.returncode, 2)
+
+    def test_refused(self):
+        p = self.calibrate(folder='nowhere', code=2)
+        self.assertIn('nowhere', p.stderr)
+        p = self.calibrate(folder='strangers', code=2)
+        self.assertIn('strangers/PERSON/PICTURE.jpg', p.stderr)
+        self.assertIn('in no person', p.stderr)
+        p = self.calibrate('--fmr', '2', code=2)
+        self.assertIn('--fmr 2', p.stderr)
+        os.makedirs(path('alone'))
+        shutil.copytree(path('people/' + self.rich[0]), path('alone/' + self.rich[0]))
+        p = self.calibrate(folder='alone', code=2)
+        self.assertIn('nobody to compare with', p.stderr)
+        p = self.calibrate('--impostors', 'strangers', '--fmr', '0.02', '--dry-run',
+                           folder='alone')
+        self.assertIn('couples of people only', p.stderr)
+        # One picture under two names: no threshold keeps them apart.
+        os.makedirs(path('alone/twin'))
+        shutil.copy(path(f'alone/{self.rich[0]}/' + os.listdir(path('alone/' + self.rich[0]))[0]),
+                    path('alone/twin/x.jpg'))
+        p = self.calibrate('--fmr', '1e-4', '--dry-run', folder='alone', code=2)
+        self.assertIn('alike', p.stderr)
+        self.assertIn('alone/twin/x.jpg', p.stderr)
+        # Strangers of a name of our own are not strangers.
+        p = self.calibrate('--impostors', 'alone', '--fmr', '0.1', '--dry-run')
+        self.assertIn('4 pictures of the impostors', p.stderr)
+        with open(path('alone/twin/x.jpg'), 'w') as f:
+            f.write('no picture')
+        p = self.calibrate(folder='alone', code=2)
+        self.assertIn('1 of 5 pictures are missing', p.stderr)
 
 
 def prepare():
