@@ -15,7 +15,7 @@ complain() {
 may() {
     layer=$1
     shift
-    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|import|quant|gallery|eval)/' "src/$layer" |
+    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|import|quant|gallery|plot|eval)/' "src/$layer" |
         sed 's/.*"//; s/\/$//' | sort -u)
     for other in $used; do
         case " $layer $* " in
@@ -31,6 +31,7 @@ may kernels base
 may nn base kernels
 may face base kernels nn
 may image base
+may plot base
 may import base kernels nn
 may quant base kernels nn import
 may gallery base
