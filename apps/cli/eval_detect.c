@@ -11,7 +11,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
+
+#include "plot/plot.h"
 
 static bool is_folder(const char *path)
 {
@@ -439,6 +442,12 @@ static bool score(detect_eval *v, detect_run *r)
 
 /* ---- the command ---- */
 
+static bool is_plot_name(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 4 && (!strcasecmp(path + n - 4, ".svg") || !strcasecmp(path + n - 4, ".png"));
+}
+
 static bool check_args(detect_eval *v)
 {
     detect_args *a = &v->a;
@@ -456,14 +465,26 @@ static bool check_args(detect_eval *v)
         return cli_error("--max-dets %d: 1 to %d", a->max_dets, DV_DETECT_MAX_BOXES), false;
     if (a->dump && (a->detectors.n > 1 || a->boxes.n > 1))
         return cli_error("--dump takes the boxes of one detector"), false;
+    if (a->pr && !dv_chart_available())
+        return cli_error("--pr: this build draws no plots; build with cairo"), false;
+    if (a->pr && !is_plot_name(a->pr))
+        return cli_error("--pr %s: the name must end in .svg or .png", a->pr), false;
     a->o.min_score = isnan(a->min_score) ? 0.02f : (float)a->min_score;
     return true;
+}
+
+/* Before minutes are spent on detection. */
+static bool check_plot(const detect_eval *v)
+{
+    return !v->a.pr || v->truth.n_classes == 1 || v->a.boxes.n < 2 ||
+           (cli_error("--pr: several classes and several detectors; choose with --class"), false);
 }
 
 static int run_all(detect_eval *v)
 {
     uint32_t first, last;
-    if (!check_args(v) || !load_truth(v) || !parse_frames(v, &first, &last) || !make_subsets(v))
+    if (!check_args(v) || !load_truth(v) || !parse_frames(v, &first, &last) || !make_subsets(v) ||
+        !check_plot(v))
         return CLI_ERROR;
     if (v->a.images && v->truth.n_classes != 1)
         return cli_error("%s has %zu classes and a face detector one; choose with --class",

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * eval_detect_out.c - tables, JSON, report and dump of `domovoi eval detect`.
+ * eval_detect_out.c - tables, JSON, report, dump and plot of `domovoi eval detect`.
  */
 #include "eval_detect.h"
 
 #include <math.h>
 #include <string.h>
+
+#include "plot/plot.h"
 
 const char *const detect_subset_names[2][DET_SUBSETS] = {{"easy", "medium", "hard"},
                                                          {"height50", "height30", "height10"}};
@@ -58,8 +60,9 @@ static void print_head(const detect_eval *v)
 {
     const dv_detect_result *r = &v->run[0].r;
     cli_put_text(v->a.truth);
-    printf(" (%s): %zu boxes and %zu to be ignored in %zu pictures",
-           dv_truth_format_names[v->truth.format], r->truths, r->ignored, v->pictures);
+    printf(" (%s): %zu boxes and %zu to be ignored in %zu picture%s",
+           dv_truth_format_names[v->truth.format], r->truths, r->ignored, v->pictures,
+           v->pictures == 1 ? "" : "s");
     if (v->truth.n_classes > 1)
         printf(", %zu classes", v->truth.n_classes);
     if (v->missing)
@@ -285,9 +288,9 @@ bool detect_write_report(const detect_eval *v)
         return true;
     dv_buf_printf(&b, "# Detection: ");
     put_cell(&b, cli_base_name(v->a.truth));
-    dv_buf_printf(&b, "\n\n%zu boxes and %zu to be ignored in %zu pictures, %zu class%s.",
-                  r->truths, r->ignored, v->pictures, v->truth.n_classes,
-                  v->truth.n_classes == 1 ? "" : "es");
+    dv_buf_printf(&b, "\n\n%zu boxes and %zu to be ignored in %zu picture%s, %zu class%s.",
+                  r->truths, r->ignored, v->pictures, v->pictures == 1 ? "" : "s",
+                  v->truth.n_classes, v->truth.n_classes == 1 ? "" : "es");
     if (v->missing)
         dv_buf_printf(&b, " %zu pictures are missing and left out.", v->missing);
     dv_buf_printf(&b, " COCO's figures take the best %d boxes of a picture.\n", v->a.max_dets);
@@ -359,7 +362,112 @@ bool detect_write_dump(const detect_eval *v)
     return write_buf(v->a.dump, &b);
 }
 
+/* ---- plot ---- */
+
+#define MAX_LINES 48
+#define MAX_CLASS_LINES 12
+
+typedef struct plot {
+    dv_series line[MAX_LINES];
+    char names[MAX_LINES][320];
+    double *points[MAX_LINES];
+    size_t n;
+} plot;
+
+/* Leaves out what nobody would see: places less than 1/2000 from the last one on both axes. */
+static bool add_line(plot *p, const dv_pr_curve *c, double ap, const char *fmt, const char *a,
+                     const char *b)
+{
+    char name[288], percents[16];
+    size_t n = 0;
+    double *x = dv_calloc(c->n + 1, 2 * sizeof *x), *y = x ? x + c->n : NULL;
+    if (!x)
+        return cli_error("out of memory"), false;
+    for (size_t i = 0; i < c->n; i++) {
+        if (n && i + 1 < c->n && fabs(c->recall[i] - x[n - 1]) < 5e-4 &&
+            fabs(c->precision[i] - y[n - 1]) < 5e-4)
+            continue;
+        x[n] = c->recall[i];
+        y[n++] = c->precision[i];
+    }
+    snprintf(name, sizeof name, fmt, a, b);
+    percent(percents, ap);
+    snprintf(p->names[p->n], sizeof p->names[0], "%s, AP %s", name, percents);
+    p->points[p->n] = x;
+    p->line[p->n] = (dv_series){.name = p->names[p->n], .x = x, .y = y, .n = n, .mark = DV_LINES};
+    p->n++;
+    return true;
+}
+
+/* The classes with most truth, a line each. */
+static bool add_classes(plot *p, const detect_eval *v)
+{
+    const dv_detect_result *r = &v->run[0].r;
+    uint8_t *done = dv_calloc(r->n_classes, 1);
+    bool ok = done || (cli_error("out of memory"), false);
+    while (ok && p->n < MAX_CLASS_LINES) {
+        size_t best = SIZE_MAX;
+        for (size_t c = 0; c < r->n_classes; c++)
+            if (!done[c] && r->cls[c].truths &&
+                (best == SIZE_MAX || r->cls[c].truths > r->cls[best].truths))
+                best = c;
+        if (best == SIZE_MAX)
+            break;
+        done[best] = 1;
+        ok = add_line(p, &r->cls[best].curve, r->cls[best].v[DV_AP_VOC10], "%s%s",
+                      v->truth.classes[best], "");
+    }
+    dv_free(done);
+    return ok;
+}
+
+static bool add_lines(plot *p, const detect_eval *v)
+{
+    static const char *const heights[DET_SUBSETS] = {"from 50 px", "from 30 px", "from 10 px"};
+    const char *const *subsets = v->by_height ? heights : detect_subset_names[0];
+    if (v->truth.n_classes > 1)
+        return add_classes(p, v);
+    for (size_t i = 0; i < v->n_runs; i++) {
+        const detect_run *r = &v->run[i];
+        for (int k = 0; v->wider && k < DET_SUBSETS; k++)
+            if (v->kept[k] &&
+                !add_line(p, &r->wider_curve[k], r->wider[k], "%s, %s", r->name, subsets[k]))
+                return false;
+        if (!v->wider &&
+            !add_line(p, &r->r.cls[0].curve, r->r.mean[DV_AP_VOC10], "%s%s", r->name, ""))
+            return false;
+    }
+    return true;
+}
+
 bool detect_write_plot(const detect_eval *v)
 {
-    return !v->a.pr || (cli_error("--pr: not in this build"), false);
+    dv_err e = {0};
+    char title[300], note[128];
+    if (!v->a.pr)
+        return true;
+    plot *p = dv_calloc(1, sizeof *p);
+    if (!p)
+        return cli_error("out of memory"), false;
+    bool ok = add_lines(p, v);
+    snprintf(title, sizeof title, "Precision and recall: %s", cli_base_name(v->a.truth));
+    snprintf(note, sizeof note, "%zu boxes in %zu picture%s, IoU 0.5, %s", v->run[0].r.truths,
+             v->pictures, v->pictures == 1 ? "" : "s",
+             v->wider ? "WIDER FACE's way of counting" : "VOC's way of counting, all points");
+    dv_chart c = {.title = title,
+                  .x_label = "Recall",
+                  .y_label = "Precision",
+                  .x_hi = 1,
+                  .y_hi = 1,
+                  .series = p->line,
+                  .n_series = p->n,
+                  .note = note};
+    if (ok && dv_chart_write(v->a.pr, &c, &e)) {
+        cli_error("%s", e.msg);
+        ok = false;
+    }
+    for (size_t i = 0; i < p->n; i++)
+        dv_free(p->points[i]);
+    dv_free(p);
+    return ok;
 }
