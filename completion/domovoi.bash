@@ -18,7 +18,7 @@ _domovoi() {
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
     model) sub='import info plan quantize verify' ;;
-    eval) sub='verify' ;;
+    eval) sub='verify detect' ;;
     bench) sub='model search pipeline' ;;
     esac
     # After bench a net or an option may stand as well.
@@ -40,6 +40,7 @@ _domovoi() {
         --thresholds | --thresholds-from | --probes | \
         --far | --bootstrap | --seed | --near)
         return ;;
+    --format) COMPREPLY=($(compgen -W 'auto mot frames wider points coco' -- "$cur")); return ;;
     --form) COMPREPLY=($(compgen -W 'float int8 fp16' -- "$cur")); return ;;
     --images | --train | --impostors) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
     esac
@@ -80,6 +81,10 @@ _domovoi() {
         verify)
             opts+=' --images --pairs --far --bootstrap --seed --report --dump --leak-check --train
                 --train-aligned --near' ;;
+        detect)
+            opts="$out $cpu $det --truth --format --images --boxes --class --truth-size --size
+                --first-frame --frames --max-dets --easy --medium --hard --pr --report --dump
+                --allow-missing" ;;
         esac ;;
     calibrate)
         opts="$out $cpu $det --model --mirror --impostors --fmr --output --dry-run --aligned

@@ -22,6 +22,7 @@
 
 enum { IOUS = 10, AREAS = 4, CELLS = IOUS * AREAS, RECALLS = 101, DEFAULT_MAX_DETS = 100 };
 enum { ALL, SMALL, MEDIUM, LARGE };
+#define MAX_CELLS 30000000u    /* overlaps of one picture; 240 MB */
 enum { HIT = 1, IGNORED = 2 }; /* of a detection; 0 = wrong */
 
 static const double area_lo[AREAS] = {0, 0, 32 * 32, 96 * 96};
@@ -381,14 +382,22 @@ static dmv_status coco_class(box_ref *t, size_t nt, box_ref *f, size_t nf, uint3
     scored **order = dv_calloc(nf ? nf : 1, sizeof *order);
     double *curve = dv_calloc(nf ? nf : 1, 2 * sizeof *curve);
     bool ok = all && order && curve;
+    dmv_status s = DMV_OK;
     while (ok && next_group(&t, &nt, &f, &nf, &g)) {
         size_t kept = DV_MIN(g.n_found, (size_t)max_dets);
+        if (kept * g.n_truth > MAX_CELLS) {
+            s = dv_fail(e, DMV_ERR_LIMIT,
+                        "%zu detections and %zu truth boxes of one class in picture %u are too "
+                        "many; count fewer detections of a picture",
+                        kept, g.n_truth, g.image);
+            break;
+        }
         ok = match_picture(&m, &g, kept, real, all + n);
         n += kept;
     }
     for (size_t i = 0; ok && i < n; i++)
         order[i] = &all[i];
-    if (ok) {
+    if (ok && !s) {
         qsort(order, n, sizeof *order, by_score);
         coco_figures(order, n, real, max_dets, curve, curve + n, out);
     }
@@ -396,7 +405,7 @@ static dmv_status coco_class(box_ref *t, size_t nt, box_ref *f, size_t nf, uint3
     dv_free(all);
     dv_free(order);
     dv_free(curve);
-    return ok ? DMV_OK : dv_nomem(e);
+    return ok ? s : dv_nomem(e);
 }
 
 /* ---- VOC ---- */

@@ -76,7 +76,7 @@ class Forms(Case):
              'bench', 'doctor', 'eval', 'calibrate']
     SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
                         'restore', 'verify'],
-            'model': ['import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify'],
+            'model': ['import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify', 'detect'],
             'bench': ['model', 'search', 'pipeline']}
 
     def test_help(self):

@@ -379,6 +379,12 @@ static void test_refused(void **state)
                      DMV_ERR_LIMIT);
     assert_non_null(strstr(e.msg, "picture 3"));
     assert_int_equal(dv_wider_score(&truth, keep, &found, &ap, NULL, &e), DMV_ERR_LIMIT);
+    found.n = 6000;
+    for (int i = 0; i < 6000; i++)
+        put(&truth, 3, 0, 0, 1, 1);
+    assert_int_equal(dv_detect_score(&truth, &found, &(dv_detect_options){1, 6000}, &r, &e),
+                     DMV_ERR_LIMIT);
+    assert_non_null(strstr(e.msg, "picture 3"));
 }
 
 static void test_memory(void **state)

@@ -434,6 +434,22 @@ class Again(unittest.TestCase):
         self.assertIn('| COCO AP, IoU .50:.95 | 100.00 | 0.00 |', report)
         self.assertIn('t\\|.txt', report)
 
+    def test_plot(self):
+        gt = put('s.txt', ''.join(f'{i},20,40,60,80\n' for i in range(40)))
+        dt = put('t.txt', ''.join(f'{i},{20 + i},40,60,80,{1 - i / 50}\n' for i in range(40)))
+        two = ('--truth', gt, '--boxes', dt, '--boxes', put('u.txt', ''), '--pr')
+        p = run(*two, 'pr.svg')
+        if 'cairo' in p.stderr:
+            self.skipTest('built without cairo')
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertEqual(run(*two, 'pr.png').returncode, 0)
+        with open(path('pr.svg')) as f:
+            self.assertIn('<svg', f.read(500))
+        with open(path('pr.png'), 'rb') as f:
+            self.assertEqual(f.read(8), b'\x89PNG\r\n\x1a\n')
+        self.refuse('.svg or .png', *two, 'pr.pdf')
+        self.refuse('nowhere', *two, 'nowhere/pr.svg')
+
     def refuse(self, word, *args):
         p = run(*args)
         self.assertEqual(p.returncode, 2, (args, p.stdout))
