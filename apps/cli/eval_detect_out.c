@@ -70,7 +70,8 @@ static void print_head(const detect_eval *v)
     printf("\n");
     for (size_t i = 0; i < v->n_runs; i++) {
         const detect_run *k = &v->run[i];
-        printf(v->n_runs > 1 ? "%zu: " : "", i + 1);
+        if (v->n_runs > 1)
+            printf("%zu: ", i + 1);
         cli_put_text(k->name);
         printf(", %zu detections", k->r.detections);
         if (k->is_net)

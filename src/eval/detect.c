@@ -215,8 +215,8 @@ static bool room(matcher *m, size_t n_found, size_t n_truth)
             return false;
         m->cap_truth = n;
     }
-    if (n_found * n_truth > m->cap_cells) {
-        size_t n = n_found * n_truth;
+    if (n_found * n_truth >= m->cap_cells) { /* never NULL afterwards */
+        size_t n = n_found * n_truth + 1;
         dv_free(m->overlap);
         m->cap_cells = 0;
         m->overlap = dv_calloc(n, sizeof *m->overlap);
