@@ -130,6 +130,32 @@ static void test_second_choice(void **state)
     dv_detect_free(&r);
 }
 
+/* An overlap of exactly a half is enough; of equal overlaps COCO takes the last. */
+static void test_edges(void **state)
+{
+    (void)state;
+    put(&truth, 1, 0, 0, 10, 10);
+    find(1, 0, 0, 10, 5, 0.9);
+    dv_detect_result r = score(0);
+    near(r.mean[DV_MAP50], 1);
+    near(r.mean[DV_AR], 0.1);
+    near(r.mean[DV_AP_VOC10], 1);
+    dv_detect_free(&r);
+    found.v[0].h = 4.99;
+    r = score(0);
+    near(r.mean[DV_MAP50], 0);
+    near(r.mean[DV_AP_VOC10], 0);
+    dv_detect_free(&r);
+    fresh(NULL);
+    put(&truth, 1, 0, 0, 10, 10);
+    put(&truth, 1, 4, 0, 10, 10);
+    find(1, 2, 0, 10, 10, 0.9);  /* 8/12 with both */
+    find(1, -1, 0, 10, 10, 0.8); /* near the first only */
+    r = score(0);
+    near(r.mean[DV_RECALL50], 1);
+    dv_detect_free(&r);
+}
+
 /* Ignored truth: COCO lets it take one detection, VOC any number; real truth goes first even if
  * the ignored box fits better. */
 static void test_ignored(void **state)
@@ -429,6 +455,7 @@ int main(void)
         cmocka_unit_test_setup(test_by_hand, fresh),
         cmocka_unit_test_setup(test_eleven, fresh),
         cmocka_unit_test_setup(test_second_choice, fresh),
+        cmocka_unit_test_setup(test_edges, fresh),
         cmocka_unit_test_setup(test_ignored, fresh),
         cmocka_unit_test_setup(test_crowd, fresh),
         cmocka_unit_test_setup(test_sizes, fresh),
