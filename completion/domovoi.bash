@@ -79,7 +79,7 @@ _domovoi() {
         opts="$out $cpu $det --model --mirror --aligned --no-cache --allow-missing"
         case ${COMP_WORDS[2]} in
         verify)
-            opts+=' --images --pairs --far --bootstrap --seed --report --dump --leak-check --train
+            opts+=' --images --pairs --far --bootstrap --seed --roc --det --hist --report --dump --leak-check --train
                 --train-aligned --near' ;;
         detect)
             opts="$out $cpu $det --truth --format --images --boxes --class --truth-size --size
@@ -87,7 +87,7 @@ _domovoi() {
                 --allow-missing" ;;
         esac ;;
     calibrate)
-        opts="$out $cpu $det --model --mirror --impostors --fmr --output --dry-run --aligned
+        opts="$out $cpu $det --model --mirror --impostors --fmr --output --gallery --dry-run --aligned
             --allow-missing --no-cache" ;;
     doctor) opts="$out $cpu --gallery" ;;
     esac

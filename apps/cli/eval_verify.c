@@ -284,7 +284,7 @@ static bool check_args(verify *v)
         return cli_error("--bootstrap %d: at most 1,000,000 rounds", a->bootstrap), false;
     if (!(a->near > 0 && a->near <= 1))
         return cli_error("--near %g: a similarity above 0 and up to 1", a->near), false;
-    return parse_rates(a);
+    return parse_rates(a) && verify_can_draw(v);
 }
 
 static int run_all(verify *v)
@@ -297,7 +297,7 @@ static int run_all(verify *v)
             return CLI_ERROR;
     if ((v->a.leak_check || v->a.train) && !verify_find_leaks(v))
         return CLI_ERROR;
-    if (!verify_dump(v) || !verify_write_report(v))
+    if (!verify_dump(v) || !verify_draw(v) || !verify_write_report(v))
         return CLI_ERROR;
     verify_print(v);
     verify_print_json(v);
@@ -326,6 +326,9 @@ int cli_eval_verify(int argc, char **argv)
         {"far", "RATES", "false-accept rates for the TAR (1e-2,1e-3)", CLI_TEXT, &a->far},
         {"bootstrap", "N", "rounds for the intervals, 0 = none (1000)", CLI_INT, &a->bootstrap},
         {"seed", "N", "of the bootstrap (1)", CLI_INT, &a->seed},
+        {"roc", "FILE", "chart of TAR against FAR, .svg or .png", CLI_TEXT, &a->roc},
+        {"det", "FILE", "chart of misses against FAR", CLI_TEXT, &a->det},
+        {"hist", "FILE", "histogram of similarities", CLI_TEXT, &a->hist},
         {"report", "FILE.md", "report in Markdown", CLI_TEXT, &a->report},
         {"dump", "FILE", "distances (.csv, else tabs), or embeddings (.npy)", CLI_TEXT, &a->dump},
         {"leak-check", NULL, "people and near-duplicates in several folds", CLI_FLAG,
@@ -347,7 +350,7 @@ int cli_eval_verify(int argc, char **argv)
             "other\nfolds. A picture without a face counts as distance 4. The last line is "
             "JSON, one\nline a net.",
             "  domovoi eval verify --images lfw112 --pairs pairs.txt --aligned --mirror\n"
-            "  domovoi eval verify --pairs agedb_30.bin --model a.dmv --model b.dmv\n"
+            "  domovoi eval verify --pairs agedb_30.bin --model a.dmv --model b.dmv --roc ab.svg\n"
             "  domovoi eval verify --images photos --pairs p.txt --model new.dmv --dump d.tsv\n",
             &a->o, own, DV_COUNT(own), NULL, 0, &n, &done))
         code = done;

@@ -3,8 +3,9 @@
  * verb_calibrate.c - `domovoi calibrate`: the threshold of a net for the user's own people and
  * camera. Pictures of one person are compared with those of the others and of strangers; the
  * threshold at which a stated share of these comparisons passes is written into the model file,
- * where verify and identify find it by --fmr. What the pictures cannot show is not written: with N
- * comparisons and none that passes the rate is known to be below 3/N and no more.
+ * where verify and identify find it by --fmr, or into a gallery, for identify. What the pictures
+ * cannot show is not written: with N comparisons and none that passes the rate is known to be below
+ * 3/N and no more.
  */
 #include "cli.h"
 
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "eval/calibrate.h"
+#include "gallery/gallery.h"
 #include "nn/dmv.h"
 
 #define MAX_RATES 16
@@ -35,7 +37,7 @@ typedef struct couple { /* of different people, and alike */
 
 typedef struct calibrate {
     cli_common o;
-    const char *fmr, *impostors, *output;
+    const char *fmr, *impostors, *output, *gallery;
     int aligned, no_cache, allow_missing, dry_run;
     people own, strangers;
     double rates[MAX_RATES];
@@ -322,6 +324,29 @@ static bool write_model(calibrate *c)
     return ok;
 }
 
+#ifdef DV_HAVE_GALLERY
+static bool write_gallery(calibrate *c)
+{
+    char from[256];
+    dv_err e = {0};
+    dv_gallery *g = NULL;
+    dv_gallery_model model = {c->own.m.id, c->own.m.name, c->own.m.dim};
+    sources(c, from, sizeof from);
+    bool ok = !dv_gallery_open(c->gallery, false, &model, &g, &e) &&
+              !dv_gallery_set_thresholds(g, c->table, c->n_table, from, &e);
+    if (!ok)
+        cli_error("%s", e.msg);
+    c->written = ok ? c->gallery : NULL;
+    dv_gallery_close(&g);
+    return ok;
+}
+#else
+static bool write_gallery(calibrate *c)
+{
+    return cli_error("this build has no galleries; leave --gallery %s out", c->gallery), false;
+}
+#endif
+
 static void print_text(const calibrate *c)
 {
     cli_put_text(c->own.m.name);
@@ -428,7 +453,8 @@ static int run(calibrate *c, const char *dir)
         !embed_people(c, &c->own) || (c->impostors && !embed_people(c, &c->strangers)))
         return CLI_ERROR;
     drop_known(c);
-    if (!compare(c) || !judge(c) || (!c->dry_run && !write_model(c)))
+    if (!compare(c) || !judge(c) ||
+        (!c->dry_run && !(c->gallery ? write_gallery(c) : write_model(c))))
         return CLI_ERROR;
     if (!c->o.json && !c->o.quiet)
         print_text(c);
@@ -459,6 +485,8 @@ int cli_calibrate(int argc, char **argv)
         {"fmr", "RATES", "false-match rates, commas between (1e-3)", CLI_TEXT, &c->fmr},
         {"output", "NET.dmv", "write there, and leave the net as it is; also -o", CLI_TEXT,
          &c->output},
+        {"gallery", "FILE", "write into this gallery, for identify, not into the net", CLI_TEXT,
+         &c->gallery},
         {"dry-run", NULL, "write nothing", CLI_FLAG, &c->dry_run},
         {"aligned", NULL, "the pictures are faces of 112 x 112", CLI_FLAG, &c->aligned},
         {"allow-missing", NULL, "leave out pictures that cannot be read", CLI_FLAG,
@@ -475,6 +503,8 @@ int cli_calibrate(int argc, char **argv)
                    "  domovoi calibrate people/ --fmr 1e-2,1e-3 --model net.dmv -o mine.dmv\n",
                    &c->o, own, DV_COUNT(own), pos, DV_COUNT(pos), &n, &done))
         code = done;
+    else if (c->gallery && c->output)
+        cli_error("--gallery and --output: give one of the two");
     else if (n != 1)
         cli_error("one folder of people is needed; `domovoi calibrate --help` shows the form");
     else

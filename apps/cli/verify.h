@@ -3,7 +3,7 @@
  * verify.h - what the files of `domovoi eval verify` share.
  *
  * eval_verify.c  options, the list, the runs      verify_report.c  text, JSON, Markdown, dumps
- * verify_leak.c  who is on both sides of a split
+ * verify_leak.c  who is on both sides of a split  verify_charts.c  ROC, DET, histogram
  */
 #ifndef DV_CLI_VERIFY_H
 #define DV_CLI_VERIFY_H
@@ -44,7 +44,7 @@ typedef struct verify_run {
 typedef struct verify_args {
     cli_common o;
     cli_texts models;
-    const char *images, *pairs, *far, *report, *dump, *train;
+    const char *images, *pairs, *far, *report, *dump, *roc, *det, *hist, *train;
     int aligned, no_cache, allow_missing, bootstrap, seed, leak_check, train_aligned;
     double near;
     double rates[DV_MAX_RATES];
@@ -73,6 +73,8 @@ void verify_print(const verify *v);
 void verify_print_json(const verify *v);
 bool verify_write_report(const verify *v);
 bool verify_dump(const verify *v);
+bool verify_draw(const verify *v);     /* --roc, --det, --hist */
+bool verify_can_draw(const verify *v); /* before the work starts; prints errors */
 bool verify_find_leaks(verify *v);
 
 #endif

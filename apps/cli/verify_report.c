@@ -287,6 +287,16 @@ static void put_thresholds(dv_buf *b, const verify *v)
     dv_buf_printf(b, "\n");
 }
 
+/* Beside the report a chart has its bare name; elsewhere the path as it was given. */
+static void put_chart(dv_buf *b, const char *report, const char *title, const char *path)
+{
+    size_t dir = (size_t)(cli_base_name(report) - report);
+    if (!path)
+        return;
+    bool beside = (size_t)(cli_base_name(path) - path) == dir && memcmp(path, report, dir) == 0;
+    dv_buf_printf(b, "\n![%s](<%s>)\n", title, beside ? path + dir : path);
+}
+
 bool verify_write_report(const verify *v)
 {
     dv_err e = {0};
@@ -325,6 +335,9 @@ bool verify_write_report(const verify *v)
                       "Training pictures: %zu; %zu people of the list are among theirs by name, "
                       "%zu pictures of the list\nhave a near-duplicate there.\n",
                       l->train_pictures, l->train_people, l->train_near);
+    put_chart(&b, v->a.report, "ROC", v->a.roc);
+    put_chart(&b, v->a.report, "DET", v->a.det);
+    put_chart(&b, v->a.report, "Similarities", v->a.hist);
     bool ok = !b.bad;
     if (!ok)
         cli_error("out of memory");

@@ -324,9 +324,33 @@ class Verify(unittest.TestCase):
             self.assertIn('%.2f' % (100 * r['tar']['0.01']), line)
             self.assertIn(r['id'], report)
         self.assertIn('240 pairs (120 of one person)', report)
+        p = self.eval('--model', NETS[0] + '.dmv', '--roc', 'c.svg', pairs='nowhere.txt', code=2)
+        if 'without drawing' not in p.stderr:
+            self.charts()
         p = self.eval('--model', 'edgeface_xs.dmv', '--model', NETS[0] + '.dmv', '--dump', 'x.npy',
                       code=2)
         self.assertIn('one --model', p.stderr)
+
+    def charts(self):
+        os.makedirs(path('charts'))
+        args = sum((['--model', n + '.dmv'] for n in NETS), [])
+        self.eval(*args, '--roc', 'charts/roc.svg', '--det', 'charts/det.svg', '--hist',
+                  'charts/hist.png', '--report', 'charts/r.md')
+        for name in ('roc', 'det'):
+            with open(path(f'charts/{name}.svg')) as f:
+                self.assertTrue(f.read().rstrip().endswith('</svg>'))
+        with open(path('charts/hist.png'), 'rb') as f:
+            self.assertEqual(f.read(8), b'\x89PNG\r\n\x1a\n')
+        with open(path('charts/r.md')) as f:
+            report = f.read()
+        for name in ('roc.svg', 'det.svg', 'hist.png'):
+            self.assertIn(f'](<{name}>)', report)
+        # Another set of nets is another picture.
+        self.eval('--model', NETS[0] + '.dmv', '--roc', 'charts/one.svg')
+        with open(path('charts/one.svg'), 'rb') as f, open(path('charts/roc.svg'), 'rb') as g:
+            self.assertNotEqual(f.read(), g.read())
+        p = self.eval('--model', NETS[0] + '.dmv', '--roc', 'charts/x.gif', code=2)
+        self.assertIn('.svg or .png', p.stderr)
 
     def test_missing(self):
         with open(path('pairs.txt')) as f:
@@ -516,6 +540,35 @@ class Calibrate(unittest.TestCase):
         self.assertEqual(info.count('at false-match rate'), 2)  # 1e-5 and 1e-6 are one
         p = run('verify', 'people/x.jpg', 'people/y.jpg', '--model', 'net.dmv', '--fmr', '1e-6')
         self.assertEqual(p.returncode, 2)
+
+    def test_gallery(self):
+        """Thresholds of a gallery are those that identify goes by."""
+        detector = os.path.join(SHARED, 'models', 'detect', 'yunet_n_dynamic.onnx')
+        if 'no galleries' in run('doctor').stdout:
+            self.skipTest('built without galleries')
+        run('model', 'import', detector, '-o', 'detect.dmv', '--quiet')
+        args = ['--detector', 'detect.dmv', '--min-score', '0.2', '--model', NETS[0] + '.dmv']
+        p = run('enrol', 'people', '--largest', '--gallery', 'g.db', *args)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        picture = f'people/{self.rich[0]}'
+        identify = ['identify', picture, '--gallery', 'g.db', '--fmr', '0.05', '-j', *args]
+        p = run(*identify)
+        self.assertEqual(p.returncode, 2)
+        self.assertIn('states no thresholds', p.stderr)
+        before = run('model', 'info', NETS[0] + '.dmv').stdout
+        p = run('calibrate', 'people', '--gallery', 'g.db', '--fmr', '0.05', '-j', *args)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertEqual(json.loads(p.stdout)['written'], 'g.db')
+        threshold = json.loads(p.stdout)['rates'][0]['threshold']
+        self.assertEqual(run('model', 'info', NETS[0] + '.dmv').stdout, before)
+        p = run(*identify)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertEqual(p.stdout, run('identify', picture, '--gallery', 'g.db', '--threshold',
+                                       str(threshold), '-j', *args).stdout)
+        p = run('calibrate', 'people', '--gallery', 'g.db', '--detector', 'detect.dmv', '--model',
+                NETS[1] + '.dmv', '-j', '--min-score', '0.2')
+        self.assertEqual(p.returncode, 2)
+        self.assertIn('belongs to the model', p.stderr)
 
     def test_refused(self):
         p = self.calibrate(folder='nowhere', code=2)
