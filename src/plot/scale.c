@@ -73,7 +73,7 @@ double dv_axis_at(const dv_axis *a, double v)
 static double round_step(double span, int steps, bool whole)
 {
     double raw = span / DV_MAX(steps, 1), power = pow(10, floor(log10(raw))), f = raw / power;
-    double step = power * (f < 1.4999 ? 1 : f < 3.4999 ? 2 : f < 7.4999 ? 5 : 10);
+    double step = power * (f < 1.414 ? 1 : f < 3.162 ? 2 : f < 7.071 ? 5 : 10);
 
     return whole ? DV_MAX(1, step) : step;
 }
@@ -135,11 +135,12 @@ static void number(char *out, size_t size, double v, double step)
 {
     double most = fabs(v) + step;
     int decimals = (int)DV_MAX(0, -floor(log10(step) + 1e-9));
+    int digits = (int)DV_MIN(17, ceil(log10(most / step)) + 1); /* tell neighbours apart */
 
     if (fabs(v) < step * 1e-6)
         v = 0;
     if (most >= 1e7 || decimals > 6)
-        snprintf(out, size, "%.6g", v);
+        snprintf(out, size, "%.*g", digits, v);
     else
         snprintf(out, size, "%.*f", decimals, v);
     if (out[0] == '-') { /* a minus sign, unless what is left is 0 */
@@ -166,10 +167,12 @@ static size_t linear_ticks(const dv_axis *a, int steps, bool whole, dv_tick *out
     for (int i = 0; n < DV_MAX_TICKS && i < 4 * DV_MAX_TICKS; i++) {
         double k = first + i, v = k * fine;
         dv_tick *t = &out[n];
-        if (v > a->hi + fine * 1e-6)
-            break;
         memset(t, 0, sizeof *t);
         t->at = dv_axis_at(a, v);
+        if (t->at > 1 + 1e-6)
+            break;
+        if (t->at < -1e-6)
+            continue;
         t->major = fmod(k, parts) == 0;
         if (t->major)
             number(t->text, sizeof t->text - 2, v, step);
