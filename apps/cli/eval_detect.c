@@ -499,7 +499,7 @@ static int run_all(detect_eval *v)
     for (size_t i = 0; i < v->n_runs; i++)
         if (!score(v, &v->run[i]))
             return CLI_ERROR;
-    if (!detect_write_dump(v) || !detect_write_report(v) || !detect_write_plot(v))
+    if (!detect_write_dump(v) || !detect_write_plot(v) || !detect_write_report(v))
         return CLI_ERROR;
     detect_print(v);
     detect_print_json(v);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "plot/plot.h"
+#include "plot/report.h"
 
 const char *const detect_subset_names[2][DET_SUBSETS] = {{"easy", "medium", "hard"},
                                                          {"height50", "height30", "height10"}};
@@ -254,73 +255,71 @@ static bool write_buf(const char *path, dv_buf *b)
     return ok;
 }
 
-/* Text into a cell of a table: no bars, no line ends. */
-static void put_cell(dv_buf *b, const char *s)
-{
-    for (; *s; s++) {
-        if (*s == '|')
-            dv_buf_put(b, "\\", 1);
-        dv_buf_put(b, (unsigned char)*s < 0x20 ? " " : s, 1);
-    }
-}
-
-static void put_row(dv_buf *b, const detect_eval *v, const char *title, const double *first,
-                    size_t stride)
+/* A row of the report; first: the value in the first run. */
+static void put_row(dv_table *t, const detect_eval *v, const char *title, const double *first)
 {
     char cell[16];
-    dv_buf_printf(b, "| %s |", title);
+    dv_table_cell(t, "%s", title);
     for (size_t i = 0; i < v->n_runs; i++) {
         double value;
-        memcpy(&value, (const char *)first + i * stride, sizeof value);
+        memcpy(&value, (const char *)first + i * sizeof v->run[0], sizeof value);
         percent(cell, value);
-        dv_buf_printf(b, " %s |", cell);
+        dv_table_cell(t, "%s", cell);
     }
-    dv_buf_printf(b, "\n");
 }
 
-bool detect_write_report(const detect_eval *v)
+static void put_table(dv_buf *b, const detect_eval *v)
 {
     static const char *const titles[2][DET_SUBSETS] = {
         {"WIDER FACE easy", "WIDER FACE medium", "WIDER FACE hard"},
         {"WIDER FACE, faces from 50 pixels", "WIDER FACE, from 30", "WIDER FACE, from 10"}};
+    char align[CLI_MAX_TEXTS + 2] = "l";
+    const detect_run *r = v->run;
+    dv_table t;
+    bool points = false;
+    memset(align + 1, 'r', v->n_runs);
+    /* Headings beyond the columns are not read. */
+    dv_table_open(&t, align, "percent", r[0].name, r[1].name, r[2].name, r[3].name, r[4].name,
+                  r[5].name, r[6].name, r[7].name, r[8].name, r[9].name, r[10].name, r[11].name,
+                  r[12].name, r[13].name, r[14].name, r[15].name);
+    _Static_assert(CLI_MAX_TEXTS == 16, "one heading a run");
+    for (size_t k = 0; k < DV_COUNT(rows); k++)
+        put_row(&t, v, rows[k].report, &r[0].r.mean[rows[k].figure]);
+    for (int k = 0; v->wider && k < DET_SUBSETS; k++)
+        put_row(&t, v, titles[v->by_height][k], &r[0].wider[k]);
+    for (size_t i = 0; i < v->n_runs; i++)
+        points |= r[i].r.nme_faces > 0;
+    if (points) {
+        put_row(&t, v, "Five points, mean error, of the face's size", &r[0].r.nme);
+        put_row(&t, v, "Faces with an error over 10", &r[0].r.nme_over);
+    }
+    dv_table_put(&t, b);
+}
+
+bool detect_write_report(const detect_eval *v)
+{
     const dv_detect_result *r = &v->run[0].r;
     dv_buf b = {0};
+    dv_err e = {0};
     if (!v->a.report)
         return true;
-    dv_buf_printf(&b, "# Detection: ");
-    put_cell(&b, cli_base_name(v->a.truth));
-    dv_buf_printf(&b, "\n\n%zu boxes and %zu to be ignored in %zu picture%s, %zu class%s.",
-                  r->truths, r->ignored, v->pictures, v->pictures == 1 ? "" : "s",
-                  v->truth.n_classes, v->truth.n_classes == 1 ? "" : "es");
+    dv_report_heading(&b, 1, "Detection: %s", cli_base_name(v->a.truth));
+    dv_report_text(&b,
+                   "%zu boxes and %zu to be ignored in %zu picture%s, %zu class%s. COCO's figures "
+                   "take the best %d boxes of a picture.",
+                   r->truths, r->ignored, v->pictures, v->pictures == 1 ? "" : "s",
+                   v->truth.n_classes, v->truth.n_classes == 1 ? "" : "es", v->a.max_dets);
     if (v->missing)
-        dv_buf_printf(&b, " %zu pictures are missing and left out.", v->missing);
-    dv_buf_printf(&b, " COCO's figures take the best %d boxes of a picture.\n", v->a.max_dets);
+        dv_report_text(&b, "%zu pictures are missing and left out.", v->missing);
     if (v->by_height)
-        dv_buf_printf(&b, "\nWIDER FACE's subsets are by height, for want of their lists: not to "
-                          "be compared with published figures.\n");
-    dv_buf_printf(&b, "\n| percent |");
-    for (size_t i = 0; i < v->n_runs; i++) {
-        dv_buf_printf(&b, " ");
-        put_cell(&b, v->run[i].name);
-        dv_buf_printf(&b, " |");
-    }
-    dv_buf_printf(&b, "\n| --- |");
-    for (size_t i = 0; i < v->n_runs; i++)
-        dv_buf_printf(&b, " ---: |");
-    dv_buf_printf(&b, "\n");
-    for (size_t k = 0; k < DV_COUNT(rows); k++)
-        put_row(&b, v, rows[k].report, &v->run[0].r.mean[rows[k].figure], sizeof v->run[0]);
-    for (int k = 0; v->wider && k < DET_SUBSETS; k++)
-        put_row(&b, v, titles[v->by_height][k], &v->run[0].wider[k], sizeof v->run[0]);
-    bool points = false;
-    for (size_t i = 0; i < v->n_runs; i++)
-        points |= v->run[i].r.nme_faces > 0;
-    if (points) {
-        put_row(&b, v, "Five points, mean error, of the face's size", &v->run[0].r.nme,
-                sizeof v->run[0]);
-        put_row(&b, v, "Faces with an error over 10", &v->run[0].r.nme_over, sizeof v->run[0]);
-    }
-    return write_buf(v->a.report, &b);
+        dv_report_text(&b, "WIDER FACE's subsets are by height, for want of their lists: not to "
+                           "be compared with published figures.");
+    put_table(&b, v);
+    if (v->a.pr)
+        dv_report_image(&b, "Precision and recall", v->a.report, v->a.pr);
+    if (dv_report_write(&b, v->a.report, &e))
+        return cli_error("%s", e.msg), false;
+    return true;
 }
 
 static void put_number(dv_buf *b, double x)

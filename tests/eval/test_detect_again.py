@@ -440,7 +440,7 @@ class Again(unittest.TestCase):
         self.assertEqual(len([x for x in p.stdout.splitlines() if x.startswith('{')]), 2)
         with open(path('r.md')) as f:
             report = f.read()
-        self.assertIn('| COCO AP, IoU .50:.95 | 100.00 | 0.00 |', report)
+        self.assertRegex(report, r'\n\| COCO AP, IoU .50:.95 +\| +100.00 \| +0.00 \|\n')
         self.assertIn('t\\|.txt', report)
 
     def test_plot(self):
