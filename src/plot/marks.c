@@ -13,6 +13,8 @@
 
 #define THIN 2.0 /* columns a unit in which points are merged; pixels of a PNG file */
 #define FAR_OUT 1e6
+#define RIM 60.0 /* what is drawn beyond the axes is clipped; farther out it is not drawn at all \
+                  */
 
 /* ---- places ---- */
 
@@ -21,16 +23,21 @@ bool dv_point_ok(const dv_chart *d, const dv_series *s, size_t i)
     return dv_scale_shows(d->x_scale, s->x[i]) && dv_scale_shows(d->y_scale, s->y[i]);
 }
 
+static double clamp(double v, double lo, double hi)
+{
+    return v < lo ? lo : v > hi ? hi : v;
+}
+
 static double place_x(const dv_plot *p, double v)
 {
     double at = p->left + dv_axis_at(&p->x, v) * p->w;
-    return DV_MIN(DV_MAX(at, -FAR_OUT), FAR_OUT);
+    return clamp(at, -FAR_OUT, FAR_OUT);
 }
 
 static double place_y(const dv_plot *p, double v)
 {
     double at = p->top + (1 - dv_axis_at(&p->y, v)) * p->h;
-    return DV_MIN(DV_MAX(at, -FAR_OUT), FAR_OUT);
+    return clamp(at, -FAR_OUT, FAR_OUT);
 }
 
 /* An end of a band, which may lie where the axis cannot show it: then at the edge. */
@@ -40,7 +47,7 @@ static double place_end(const dv_plot *p, double v)
         return place_y(p, v);
     if (isnan(v))
         return NAN;
-    return v > 0 ? p->top : p->top + p->h;
+    return v > (p->y.kind == DV_SCALE_LINEAR ? 0 : 0.5) ? p->top : p->top + p->h;
 }
 
 /* Where bars and areas stand. */
@@ -74,12 +81,11 @@ double dv_half_bar(const dv_axis *a, const dv_series *s)
 typedef struct pen {
     cairo_t *c;
     double x0, y0, x1, y1; /* nothing is drawn beyond */
-    bool fill;             /* then nothing is dropped, but moved to the rim */
+    bool fill;             /* then nothing is dropped */
     bool down;             /* last_x, last_y are known */
     double last_x, last_y; /* end of the last segment */
-    double pen_x, pen_y;   /* where cairo stands */
-    bool at_pen;
-    bool open; /* a column with points: */
+    bool at_pen;           /* cairo stands there */
+    bool open;             /* a column with points: */
     double column, first[2], min[2], max[2], end[2];
     bool min_first;
 } pen;
@@ -173,12 +179,11 @@ static void lift(pen *q)
 
 static pen new_pen(const dv_plot *p, bool fill)
 {
-    const double rim = 60;
     return (pen){.c = p->v.c,
-                 .x0 = p->left - rim,
-                 .y0 = p->top - rim,
-                 .x1 = p->left + p->w + rim,
-                 .y1 = p->top + p->h + rim,
+                 .x0 = p->left - RIM,
+                 .y0 = p->top - RIM,
+                 .x1 = p->left + p->w + RIM,
+                 .y1 = p->top + p->h + RIM,
                  .fill = fill};
 }
 
@@ -309,9 +314,15 @@ static bool next_bar(const dv_plot *p, const dv_series *s, double half, size_t *
             continue;
         }
         x = place_x(p, s->x[*i]);
-        y = place_y(p, s->y[*i]);
+        y = clamp(place_y(p, s->y[*i]), p->top - RIM, p->top + p->h + RIM);
+        if (x + half < p->left - RIM || x - half > p->left + p->w + RIM) {
+            if (any)
+                return true;
+            continue;
+        }
         if (!any) {
-            *b = (bar){x - half, x + half, y};
+            *b = (bar){clamp(x - half, p->left - RIM, p->left + p->w + RIM),
+                       clamp(x + half, p->left - RIM, p->left + p->w + RIM), y};
             any = true;
         } else if (half < 0.25 && x >= b->x0 && x + half <= b->x0 + 1 / THIN) {
             b->x1 = x + half;
@@ -383,8 +394,10 @@ static void draw_whiskers(const dv_plot *p, const dv_series *s, size_t look)
         if (!band_ok(p->d, s, i))
             continue;
         x = place_x(p, s->x[i]);
-        lo = place_end(p, s->lo[i]);
-        hi = place_end(p, s->hi[i]);
+        if (x < p->left - RIM || x > p->left + p->w + RIM)
+            continue;
+        lo = clamp(place_end(p, s->lo[i]), p->top - RIM, p->top + p->h + RIM);
+        hi = clamp(place_end(p, s->hi[i]), p->top - RIM, p->top + p->h + RIM);
         cairo_new_path(c);
         cairo_move_to(c, x, lo);
         cairo_line_to(c, x, hi);

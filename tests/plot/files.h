@@ -27,7 +27,7 @@ typedef struct ink {
 } ink;
 /* Pixels within `tolerance` of the colour in each channel, in the part of the picture. */
 ink ink_in(const dv_picture *p, int x0, int y0, int x1, int y1, int r, int g, int b, int tolerance);
-/* The area between the axes, found by their colour. */
+/* The area between the axes, found by the colour of the frame; data on the frame hide it. */
 typedef struct area {
     int x0, y0, x1, y1;
 } area;
