@@ -36,7 +36,7 @@ def run(*args, env=None, stdout=subprocess.PIPE, data=None, program=PROGRAM):
     e = dict(os.environ, DOMOVOI_MODELS=MODELS, HOME=TMP, LC_ALL='C')
     # Under AddressSanitizer: fontconfig, which cairo draws text with, never frees its cache.
     e.setdefault('LSAN_OPTIONS', f'suppressions={TMP}/leaks.txt:print_suppressions=0')
-    for key in ('DOMOVOI_GALLERY', 'XDG_DATA_HOME'):
+    for key in ('DOMOVOI_GALLERY', 'DOMOVOI_CACHE', 'XDG_CACHE_HOME', 'XDG_DATA_HOME'):
         e.pop(key, None)
     e.update(env or {})
     p = subprocess.run([program, *args], stdout=stdout, stderr=subprocess.PIPE, env=e, input=data,
@@ -89,11 +89,12 @@ class Case(unittest.TestCase):
 
 class Forms(Case):
     VERBS = ['detect', 'align', 'embed', 'verify', 'enrol', 'identify', 'gallery', 'model',
-             'bench', 'doctor', 'eval', 'video', 'train']
+             'bench', 'doctor', 'eval', 'calibrate', 'video', 'train']
     SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
                         'restore', 'verify'],
-            'model': ['export', 'import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify'],
-            'bench': ['model', 'search', 'pipeline'], 'video': ['info', 'copy']}
+            'model': ['export', 'import', 'info', 'plan', 'quantize', 'verify'],
+            'eval': ['verify', 'detect'], 'bench': ['model', 'search', 'pipeline'],
+            'video': ['info', 'copy']}
 
     def test_help(self):
         p = self.code(0, run('--help'))
@@ -163,6 +164,8 @@ class Forms(Case):
         self.error('--cpu', 'detect', '--cpu', 'z80', 'x.jpg')
         self.error('no output', 'align', 'x.jpg')
         self.error('--images', 'eval', 'verify')
+        self.error('one folder of people', 'calibrate')
+        self.error('--far 2', 'eval', 'verify', '--images', '.', '--pairs', 'p', '--far', '2')
         self.code(2, run('gallery'))
         self.error('did you mean `domovoi bench search`', 'bench', 'serach', '--size', '10')
         p = self.error('unknown', 'bench', 'frobnicate')

@@ -15,7 +15,7 @@ complain() {
 may() {
     layer=$1
     shift
-    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|video|import|quant|export|gallery|eval|train)/' "src/$layer" |
+    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|video|import|quant|export|gallery|plot|eval|train)/' "src/$layer" |
         sed 's/.*"//; s/\/$//' | sort -u)
     for other in $used; do
         case " $layer $* " in
@@ -32,6 +32,7 @@ may nn base kernels
 may face base kernels nn
 may image base
 may video base image
+may plot base
 may import base kernels nn
 may quant base kernels nn import
 may export base kernels nn
