@@ -168,7 +168,7 @@ static bool make_words(run *r)
     paint(rgb);
     dv_sha256_init(&h);
     if (!mark(r, &h, rgb))
-        return cli_error("%s", dmv_error(r->workers[0].ctx)), false;
+        return cli_error("%s: %s", r->out->name, dmv_error(r->workers[0].ctx)), false;
     dv_sha256_final(&h, sum);
     dv_hex(sum, sizeof sum, hex);
     if (!r->job->aligned)

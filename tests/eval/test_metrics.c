@@ -65,6 +65,23 @@ static void test_by_hand(void **state)
     dv_roc_free(&roc);
 }
 
+/* One genuine and one impostor pair at one distance: half a couple in the right order. */
+static void test_ties(void **state)
+{
+    (void)state;
+    static const double tied[8] = {0.5, 1, 1, 2, 0.5, 1, 1.5, 2}, far = 0;
+    dv_trials t = eight;
+    dv_metrics m;
+    t.dist = tied;
+    assert_int_equal(dv_metrics_make(&t, &far, 1, NULL, &m, NULL), DMV_OK);
+    near(m.auc, (16 - 2 * 0.5) / 16, 1e-15);
+    near(m.tar[0].tar, 0.5, 0);
+    near(m.tar[0].dist, 1, 0);
+    /* From (0, 1/2) to (1/4, 0): the line crosses at 1/6. */
+    near(m.eer, 1.0 / 6, 1e-15);
+    near(m.eer_dist, 0.5 + 0.5 * 2 / 3, 1e-15);
+}
+
 /* A rate that every threshold of the grid stays below gives threshold 0, as InsightFace does. */
 static void test_never_met(void **state)
 {
@@ -196,9 +213,10 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_hand),         cmocka_unit_test(test_never_met),
-        cmocka_unit_test(test_unequal_folds),   cmocka_unit_test(test_bootstrap),
-        cmocka_unit_test(test_clopper_pearson), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_by_hand),   cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_never_met), cmocka_unit_test(test_unequal_folds),
+        cmocka_unit_test(test_bootstrap), cmocka_unit_test(test_clopper_pearson),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
