@@ -89,7 +89,8 @@ _domovoi() {
             --seconds --size --crf --bitrate --threads' ;;
     train) opts="$out $cpu --data --output --net --act --width --depth --se --dim
         --loss --margin --scale --smooth --epochs --batch --rate
-        --schedule --momentum --decay --least --no-mirror --colour --seed --checkpoint --save-every --resume" ;;
+        --schedule --momentum --decay --least --no-mirror --colour --seed --checkpoint --save-every --resume
+        --teacher --distill --teacher-cache" ;;
     eval)
         opts="$out $cpu $det --model --mirror --aligned --no-cache --allow-missing"
         case ${COMP_WORDS[2]} in

@@ -13,7 +13,8 @@
 
 typedef struct args {
     cli_common o;
-    const char *data, *output, *family, *act, *loss, *schedule, *checkpoint;
+    const char *data, *output, *family, *act, *loss, *schedule, *checkpoint, *teacher, *distill,
+        *cache;
     double width, depth, rate, momentum, decay, margin, scale, epochs, smooth, colour;
     int se, dim, batch, seed, least, resume, no_mirror, save_every;
 } args;
@@ -49,9 +50,10 @@ static bool save_model(const args *a, const tr_run *r)
     if (tr_export(r->net, &g, &e))
         return cli_error("%s", e.msg), false;
     snprintf(how, sizeof how,
-             "%s width %g depth %g, %s, %zu pictures of %zu people, %lld steps of %lld", a->family,
-             a->width, a->depth, a->loss, r->data->n, r->data->n_people, (long long)r->step,
-             (long long)r->batch);
+             "%s width %g depth %g, %s%s%s, %zu pictures of %zu people, %lld steps of %lld",
+             a->family, a->width, a->depth, r->unlabelled ? "no labels" : a->loss,
+             a->teacher ? ", teacher: " : "", a->teacher ? a->distill ? a->distill : "margin" : "",
+             r->data->n, r->data->n_people, (long long)r->step, (long long)r->batch);
     const float mean = 127.5F, scale = 1 / 127.5F;
     bool ok = dv_meta_set_text(&m, "kind", "embedder") && dv_meta_set_text(&m, "name", a->family) &&
               dv_meta_set_text(&m, "color", "rgb") && dv_meta_set_floats(&m, "mean", &mean, 1) &&
@@ -130,9 +132,54 @@ static bool train(const args *a, tr_run *r)
     return checkpoint(a, r) && ok;
 }
 
+static void taught(void *user, size_t done)
+{
+    cli_progress_update(user, done);
+}
+
+/* The teacher's vectors; *out stays NULL without one. */
+static bool open_teacher(const args *a, const tr_data *d, tr_run *r, tr_teacher **out)
+{
+    char names[4096];
+    const char *models[8];
+    cli_progress bar;
+    tr_distill how;
+    dv_err e = {0};
+    if (tr_distill_parse(a->distill ? a->distill : a->teacher ? "margin" : "", &how, &e))
+        return cli_error("--distill: %s", e.msg), false;
+    if (!a->teacher)
+        return !how.kinds || (cli_error("--distill wants --teacher NET.dmv"), false);
+    r->unlabelled = d->n_people < 2;
+    if (r->unlabelled && how.kinds & ~(unsigned)(TR_D_EMBEDDING | TR_D_ANGULAR | TR_D_RELATIONAL))
+        return cli_error(
+                   "%s: without a folder for each person there are no labels: --distill embedding, "
+                   "angular or relational",
+                   a->data),
+               false;
+    tr_teacher_options o = {.models = models,
+                            .dim = a->dim,
+                            .threads = r->net->parts,
+                            .cache = a->cache,
+                            .progress = taught,
+                            .user = &bar};
+    snprintf(names, sizeof names, "%s", a->teacher);
+    for (char *q = strtok(names, ","); q && o.n_models < DV_COUNT(models); q = strtok(NULL, ","))
+        models[o.n_models++] = q;
+    cli_progress_start(&bar, "teacher", d->n, &a->o);
+    dmv_status st = tr_teacher_new(d, &o, out, &e);
+    cli_progress_end(&bar);
+    if (st || tr_run_teach(r, *out, &how, &e))
+        return cli_error("%s", e.msg), false;
+    if (!a->o.quiet && !a->o.json && (*out)->own_dim != (*out)->dim)
+        printf("teacher: %lld numbers brought to %lld, which keeps %.1f%% of their variance\n",
+               (long long)(*out)->own_dim, (long long)(*out)->dim, 100 * (*out)->kept);
+    return true;
+}
+
 static bool run(args *a)
 {
     tr_data d = {0};
+    tr_teacher *teacher = NULL;
     tr_run r = {.data = &d, .batch = a->batch, .rate = (float)a->rate};
     tr_recipe recipe = {a->family, a->act, a->width, a->depth, a->se, a->dim};
     tr_augment aug = {
@@ -149,12 +196,13 @@ static bool run(args *a)
          tr_net_new(a->o.threads ? a->o.threads : dv_cpu_count(), (uint64_t)a->seed, &r.net, &e) ||
          tr_net_build(r.net, &recipe, &e) || tr_net_ready(r.net, a->batch, &e)))
         ok = (cli_error("%s", e.msg), false);
-    if (ok && d.n_people < 2)
+    if (ok && d.n_people < 2 && !a->teacher)
         ok = (cli_error("%s: %zu people; a folder for each person, at least two of them", a->data,
                         d.n_people),
               false);
-    if (ok && (tr_head_new(r.net, (int64_t)d.n_people, &r.head, &e) ||
-               tr_head_ready(r.head, a->batch, &e)))
+    if (ok && d.n_people > 1 &&
+        (tr_head_new(r.net, (int64_t)d.n_people, &r.head, &e) ||
+         tr_head_ready(r.head, a->batch, &e)))
         ok = (cli_error("%s", e.msg), false);
     if (ok) {
         r.steps = (int64_t)(a->epochs * (double)d.n / a->batch);
@@ -164,6 +212,7 @@ static bool run(args *a)
         if (!r.labels || !r.numbers)
             ok = (cli_error("out of memory"), false);
     }
+    ok = ok && open_teacher(a, &d, &r, &teacher);
     if (ok && a->resume && tr_checkpoint_load(&r, a->checkpoint, &e))
         ok = (cli_error("%s", e.msg), false);
     if (ok && tr_loader_new(&d, a->batch, (uint64_t)a->seed + 1, &aug, r.step, &r.loader, &e))
@@ -171,8 +220,9 @@ static bool run(args *a)
     if (ok && !a->o.quiet && !a->o.json)
         printf("%s: %zu weights, %.1f MMAC; %zu pictures of %zu people (%zu left out), %lld steps "
                "of %d\n",
-               a->family, tr_net_weights(r.net) - r.head->w->n, (double)tr_net_macs(r.net) * 1e-6,
-               d.n, d.n_people, left_out, (long long)r.steps, a->batch);
+               a->family, tr_net_weights(r.net) - (r.head ? r.head->w->n : 0),
+               (double)tr_net_macs(r.net) * 1e-6, d.n, d.n_people, left_out, (long long)r.steps,
+               a->batch);
     if (ok) {
         signal(SIGINT, on_signal);
         signal(SIGTERM, on_signal);
@@ -184,6 +234,8 @@ static bool run(args *a)
     if (ok && !a->o.quiet && !a->o.json)
         printf("%s is written; `domovoi eval verify --model` tells what it is worth\n", a->output);
     tr_loader_free(&r.loader);
+    tr_run_forget(&r);
+    tr_teacher_free(&teacher);
     tr_head_free(&r.head);
     tr_net_free(&r.net);
     tr_data_free(&d);
@@ -230,6 +282,13 @@ static int train_main(int argc, char **argv)
         {"margin", "M", "its margin (0.5, 0.35, 1.35)", CLI_REAL, &a.margin},
         {"scale", "S", "of the cosines (64)", CLI_REAL, &a.scale},
         {"smooth", "E", "label smoothing (0)", CLI_REAL, &a.smooth},
+        {"teacher", "NETS", "embedders to learn from, separated by commas", CLI_TEXT, &a.teacher},
+        {"distill", "LIST",
+         "how: margin copy copy-frozen angular embedding hinton relational triplet-l2 triplet-cos "
+         "adadistill, with weights as in angular:2 (margin)",
+         CLI_TEXT, &a.distill},
+        {"teacher-cache", "FILE", "the teacher's vectors, kept for the next run", CLI_TEXT,
+         &a.cache},
         {"epochs", "N", "times through the pictures (20)", CLI_REAL, &a.epochs},
         {"batch", "N", "pictures a step (64)", CLI_INT, &a.batch},
         {"rate", "R", "learning rate (0.1)", CLI_REAL, &a.rate},
@@ -251,7 +310,11 @@ static int train_main(int argc, char **argv)
             "  domovoi train --data people112 -o net.dmv\n"
             "  domovoi train --data people112 -o net.dmv --width 0.5 --epochs 40 \\\n"
             "      --checkpoint net.ckpt --loss cosface\n"
-            "  domovoi train --data people112 -o net.dmv --checkpoint net.ckpt --resume\n",
+            "  domovoi train --data people112 -o net.dmv --checkpoint net.ckpt --resume\n"
+            "  domovoi train --data people112 -o net.dmv --teacher big.dmv \\\n"
+            "      --distill margin,angular:2 --teacher-cache big.vectors\n"
+            "  domovoi train --data strangers112 -o net.dmv --teacher big.dmv --distill "
+            "embedding\n",
             &a.o, own, DV_COUNT(own), pos, 1, &n, &done))
         return done;
     if (n || !a.data || !a.output)

@@ -9,6 +9,65 @@
 #include <math.h>
 #include <string.h>
 
+dmv_status tr_run_teach(tr_run *r, const tr_teacher *t, const tr_distill *d, dv_err *e)
+{
+    const size_t b = (size_t)r->batch, dim = (size_t)t->dim;
+    r->teacher = t;
+    r->distill = *d;
+    r->t = dv_alloc_aligned(b * dim * sizeof(float));
+    r->m2 = dv_alloc_aligned(b * sizeof(float));
+    r->room = dv_alloc_aligned(tr_distill_room(r->batch, t->dim) * sizeof(float));
+    r->soft = dv_alloc_aligned(r->head ? b * (size_t)r->head->classes * sizeof(float) : 64);
+    if (!r->t || !r->m2 || !r->room || !r->soft)
+        return dv_nomem(e);
+    if (r->head && d->kinds & (TR_D_MARGIN | TR_D_COPY | TR_D_COPY_FROZEN | TR_D_ADADISTILL)) {
+        memcpy(r->head->w->w, t->centres, r->head->w->n * sizeof(float));
+        r->head->w->frozen = !(d->kinds & TR_D_COPY);
+    }
+    return DMV_OK;
+}
+
+void tr_run_forget(tr_run *r)
+{
+    dv_free(r->t);
+    dv_free(r->m2);
+    dv_free(r->room);
+    dv_free(r->soft);
+    r->t = r->m2 = r->room = r->soft = NULL;
+}
+
+static double losses(tr_run *r, const float *x, float *d, tr_report *out)
+{
+    const int64_t batch = r->batch, dim = (int64_t)r->net->v[r->net->output].each;
+    const unsigned kinds = r->teacher ? r->distill.kinds : 0;
+    tr_margin margin = r->margin;
+    double loss = 0;
+    int64_t right = 0;
+    for (int64_t i = 0; r->teacher && i < batch; i++)
+        memcpy(r->t + i * dim, r->teacher->v + (int64_t)r->numbers[i] * dim,
+               (size_t)dim * sizeof(float));
+    if (kinds & TR_D_MARGIN) {
+        tr_row_margins(&r->distill, batch, dim, r->t, r->teacher->centres, r->labels, r->m2);
+        margin.per_row = r->m2;
+    }
+    if (!r->unlabelled)
+        loss += tr_margin_loss(r->head, &margin, batch, x, r->labels, 1, d, &right);
+    if (kinds & TR_D_ANGULAR)
+        loss += tr_cosine_loss(batch, dim, x, r->t, r->distill.angular, d);
+    if (kinds & TR_D_EMBEDDING) /* |u - t|^2 / dim = 2 (1 - cos) / dim */
+        loss += tr_cosine_loss(batch, dim, x, r->t, 2 * r->distill.embedding / (float)dim, d);
+    if (kinds & TR_D_HINTON)
+        loss += tr_hinton_loss(r->head, r->margin.s, r->distill.temperature, batch, x, r->t,
+                               r->teacher->centres, r->distill.hinton, d, r->soft);
+    if (kinds & TR_D_RELATIONAL)
+        loss += tr_relational_loss(batch, dim, x, r->t, r->distill.relational, d, r->room);
+    if (kinds & (TR_D_TRIPLET_L2 | TR_D_TRIPLET_COS))
+        loss += tr_triplet_loss(kinds & TR_D_TRIPLET_COS, batch, dim, x, r->t, r->labels,
+                                r->distill.triplet, d, r->room);
+    out->accuracy = (double)right / (double)batch;
+    return loss;
+}
+
 dmv_status tr_run_step(tr_run *r, tr_report *out, dv_err *e)
 {
     tr_net *n = r->net;
@@ -22,9 +81,7 @@ dmv_status tr_run_step(tr_run *r, tr_report *out, dv_err *e)
         return dv_fail(e, DMV_ERR_MEMORY, "out of memory: try a smaller batch");
     memset(d, 0, y->each * (size_t)n->batch * sizeof *d);
     tr_net_zero_grads(n);
-    int64_t right;
-    out->loss = tr_margin_loss(r->head, &r->margin, n->batch, y->x, r->labels, 1, d, &right);
-    out->accuracy = (double)right / (double)n->batch;
+    out->loss = losses(r, y->x, d, out);
     if (!isfinite(out->loss))
         return dv_fail(e, DMV_ERR_ARGUMENT,
                        "step %lld: the loss is no number (first picture of the batch: %s); try a "
@@ -34,6 +91,8 @@ dmv_status tr_run_step(tr_run *r, tr_report *out, dv_err *e)
         return st;
     const float rate = tr_rate(r->schedule, r->rate, r->step, r->warm, r->steps);
     out->norm = tr_sgd_step(n, &r->sgd, rate);
+    if (r->teacher && r->distill.kinds & TR_D_ADADISTILL)
+        tr_adadistill(r->head, n->batch, y->x, r->t, r->labels);
     out->rate = (double)rate;
     r->step++;
     return DMV_OK;

@@ -5,9 +5,11 @@
 
 #include "nn/dmv.h"
 #include "train/data.h"
+#include "train/distill.h"
 #include "train/loss.h"
 #include "train/nets.h"
 #include "train/optim.h"
+#include "train/teacher.h"
 
 /* The net as the engine runs it: batch normalisation folded, NCHW input [1, 3, 112, 112]. */
 dmv_status tr_export(const tr_net *n, dv_graph *out, dv_err *e);
@@ -24,8 +26,15 @@ typedef struct tr_run {
     int64_t batch, steps, warm, step;
     int32_t *labels;
     uint32_t *numbers;
-    float *x;
+    const tr_teacher *teacher; /* NULL: none */
+    tr_distill distill;
+    bool unlabelled;             /* the teacher alone: no margin loss */
+    float *t, *m2, *room, *soft; /* of the batch; see tr_run_teach */
 } tr_run;
+
+/* Takes a teacher: memory for the batch, class centres and whether they are trained. */
+dmv_status tr_run_teach(tr_run *r, const tr_teacher *t, const tr_distill *d, dv_err *e);
+void tr_run_forget(tr_run *r); /* what tr_run_teach took */
 
 typedef struct tr_report { /* of one step */
     double loss, accuracy, norm, rate;

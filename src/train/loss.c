@@ -100,14 +100,30 @@ static double margin_of(const tr_margin *m, double m2, double cosine, double *sl
     return v - (double)m->m3;
 }
 
+void tr_head_unit(tr_head *h, int64_t batch, const float *x)
+{
+    normalise(batch, h->dim, x, h->e, h->en);
+    normalise(h->classes, h->dim, h->w->w, h->c, h->cn);
+}
+
+void tr_head_gradient(tr_head *h, int64_t batch, float *d)
+{
+    const int64_t dim = h->dim, n = h->classes;
+    tr_gemm(false, false, batch, dim, n, 1, h->logits, n, h->c, dim, 0, h->de, dim);
+    through_norm(batch, dim, h->e, h->en, h->de, d);
+    if (h->w->frozen)
+        return;
+    tr_gemm(true, false, n, dim, batch, 1, h->logits, n, h->e, dim, 0, h->dc, dim);
+    through_norm(n, dim, h->c, h->cn, h->dc, h->w->g);
+}
+
 double tr_margin_loss(tr_head *h, const tr_margin *m, int64_t batch, const float *x,
                       const int32_t *labels, float weight, float *d, int64_t *right)
 {
     const int64_t dim = h->dim, n = h->classes;
     double loss = 0;
     *right = 0;
-    normalise(batch, dim, x, h->e, h->en);
-    normalise(n, dim, h->w->w, h->c, h->cn);
+    tr_head_unit(h, batch, x);
     tr_gemm(false, true, batch, n, dim, 1, h->e, dim, h->c, dim, 0, h->logits, n);
     for (int64_t i = 0; i < batch; i++) {
         float *l = h->logits + i * n;
@@ -135,14 +151,8 @@ double tr_margin_loss(tr_head *h, const tr_margin *m, int64_t batch, const float
             l[j] = (float)(g * scale);
         }
     }
-    if (d) {
-        tr_gemm(false, false, batch, dim, n, 1, h->logits, n, h->c, dim, 0, h->de, dim);
-        through_norm(batch, dim, h->e, h->en, h->de, d);
-        if (!h->w->frozen) {
-            tr_gemm(true, false, n, dim, batch, 1, h->logits, n, h->e, dim, 0, h->dc, dim);
-            through_norm(n, dim, h->c, h->cn, h->dc, h->w->g);
-        }
-    }
+    if (d)
+        tr_head_gradient(h, batch, d);
     return loss / (double)batch * (double)weight;
 }
 

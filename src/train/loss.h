@@ -35,6 +35,11 @@ dmv_status tr_head_ready(tr_head *h, int64_t batch, dv_err *e);
 double tr_margin_loss(tr_head *h, const tr_margin *m, int64_t batch, const float *x,
                       const int32_t *labels, float weight, float *d, int64_t *right);
 
+/* Steps of such losses: unit embeddings and centres into h->e, h->c; from gradients of the cosines
+ * in h->logits to d and to the gradient of the centres. */
+void tr_head_unit(tr_head *h, int64_t batch, const float *x);
+void tr_head_gradient(tr_head *h, int64_t batch, float *d);
+
 /* weight * mean of 1 - cos(x, t): label-free distillation. */
 double tr_cosine_loss(int64_t batch, int64_t dim, const float *x, const float *t, float weight,
                       float *d);

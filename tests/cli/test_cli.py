@@ -142,6 +142,21 @@ class Forms(Case):
         (info,) = lines(self.code(0, run('model', 'info', 'trained.dmv', '--json')))
         self.assertEqual((info['metadata']['kind'], info['metadata']['dim']), ('embedder', 32))
         self.assertGreater(json.loads(run('bench', 'trained.dmv', '--runs', '2', '--json').out)['mmac'], 1)
+        # a student of that net, with and without labels; the second run finds the teacher's vectors
+        student = [('16' if a == '32' else 'student.dmv' if a == 'trained.dmv' else a) for a in some]
+        for method in ('margin,angular:2', 'hinton,relational', 'adadistill'):
+            self.code(0, run(*student, '--teacher', 'trained.dmv', '--distill', method, '--teacher-cache',
+                             'teacher.vectors'))
+        (info,) = lines(self.code(0, run('model', 'info', 'student.dmv', '--json')))
+        self.assertEqual(info['metadata']['dim'], 16)
+        self.assertIn('teacher: adadistill', info['metadata']['trained'])
+        self.assertGreater(os.path.getsize(os.path.join(TMP, 'teacher.vectors')), 18 * 16 * 4)
+        alone = ['people/0' if a == 'people' else a for a in student]
+        self.code(0, run(*alone, '--teacher', 'trained.dmv', '--distill', 'embedding'))
+        self.error('no labels', *alone, '--teacher', 'trained.dmv')
+        self.error('wants --teacher', *student, '--distill', 'margin')
+        self.error('no method', *student, '--teacher', 'trained.dmv', '--distill', 'magic')
+        self.error('--dim 32', *[('64' if a == '16' else a) for a in student], '--teacher', 'trained.dmv')
         self.error('at least two of them', *['people/0' if a == 'people' else a for a in some])
         self.error('cannot be read', *['nowhere' if a == 'people' else a for a in some])
         self.error('the form is', 'train', '--data', 'people')

@@ -12,7 +12,8 @@
 
 #include <cmocka.h>
 
-#include "train/loss.h"
+#include "train/distill.h"
+#include "train/teacher.h"
 #include "train/nets.h"
 
 #define EPS 1e-5
@@ -397,10 +398,165 @@ static void losses(void **state)
     }
 }
 
+typedef double loss_fn(const float *x, float *d);
+enum { LB = 8, LD = 6, LC = 4 };
+static float lt[LB * LD], lcentres[LC * LD], lroom[4096], lsoft[LB * LC];
+static int32_t llabels[LB];
+static tr_head *lhead;
+
+static double f_cosine(const float *x, float *d)
+{
+    return tr_cosine_loss(LB, LD, x, lt, 3, d);
+}
+static double f_relational(const float *x, float *d)
+{
+    return tr_relational_loss(LB, LD, x, lt, 5, d, lroom);
+}
+static double f_triplet_l2(const float *x, float *d)
+{
+    return tr_triplet_loss(false, LB, LD, x, lt, llabels, 2, d, lroom);
+}
+static double f_triplet_cos(const float *x, float *d)
+{
+    return tr_triplet_loss(true, LB, LD, x, lt, llabels, 2, d, lroom);
+}
+static double f_hinton(const float *x, float *d)
+{
+    return tr_hinton_loss(lhead, 8, 3, LB, x, lt, lcentres, 2, d, lsoft);
+}
+
+/* What is learned from a teacher, by finite differences of the embeddings. */
+static void distillation(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        loss_fn *f;
+        float step;
+    } all[] = {{"cosine", f_cosine, 1e-2F},
+               {"relational", f_relational, 1e-2F},
+               {"triplet-l2", f_triplet_l2, 1e-3F},
+               {"triplet-cos", f_triplet_cos, 1e-3F},
+               {"hinton", f_hinton, 1e-2F}};
+    dv_err e = {0};
+    tr_net *n = open_net(1, 1, 1, LD);
+    n->output = n->input;
+    assert_int_equal(tr_head_new(n, LC, &lhead, &e), DMV_OK);
+    assert_int_equal(tr_head_ready(lhead, LB, &e), DMV_OK);
+    assert_true(tr_distill_room(LB, LD) <= DV_COUNT(lroom));
+    for (int i = 0; i < LC * LD; i++)
+        lhead->w->w[i] = tr_normal(&seed);
+    for (size_t k = 0; k < DV_COUNT(all); k++) {
+        float x[LB * LD], d[LB * LD];
+        double total = 0;
+        for (int i = 0; i < LB; i++) {
+            llabels[i] = i / 2;
+            double len = 0;
+            for (int j = 0; j < LD; j++) {
+                lt[i * LD + j] = tr_normal(&seed);
+                len += (double)lt[i * LD + j] * (double)lt[i * LD + j];
+                x[i * LD + j] = tr_normal(&seed) + (j == 0 ? 2.0F : 0);
+            }
+            for (int j = 0; j < LD; j++)
+                lt[i * LD + j] /= (float)sqrt(len);
+        }
+        for (int c = 0; c < LC; c++)
+            memcpy(lcentres + c * LD, lt + 2 * c * LD, LD * sizeof(float));
+        memset(d, 0, sizeof d);
+        all[k].f(x, d);
+        int wrong = 0; /* where a triplet changes between the two sides there is no slope */
+        for (int i = 0; i < LB * LD; i++) {
+            const float was = x[i];
+            x[i] = was + all[k].step;
+            double up = all[k].f(x, NULL), dx = (double)x[i];
+            x[i] = was - all[k].step;
+            double low = all[k].f(x, NULL);
+            dx -= (double)x[i];
+            x[i] = was;
+            double want = (up - low) / dx;
+            total += fabs(want);
+            if (fabs(want - (double)d[i]) > 0.02 * (0.1 + fabs(want)))
+                wrong++;
+        }
+        if (wrong > (k == 2 || k == 3 ? 8 : 0) || total == 0)
+            fail_msg("%s: %d of %d gradients are wrong, %g in all", all[k].name, wrong, LB * LD,
+                     total);
+    }
+    /* margins between m_min and m_max, the largest for the nearest to its centre */
+    tr_distill how;
+    float m2[LB];
+    assert_int_equal(tr_distill_parse("margin,angular:2.5,relational", &how, &e), DMV_OK);
+    assert_int_equal(how.kinds, TR_D_MARGIN | TR_D_ANGULAR | TR_D_RELATIONAL);
+    assert_true(how.angular == 2.5F);
+    tr_row_margins(&how, LB, LD, lt, lcentres, llabels, m2);
+    for (int i = 0; i < LB; i++)
+        assert_true(m2[i] >= 0.2F && m2[i] <= 0.5F + 1e-6F);
+    assert_true(fabs((double)m2[0] - 0.5) < 1e-5);
+    static const char *const bad[] = {
+        "x", "margin,copy", "angular:", "angular:0", "margin:2", "angular:1x"};
+    for (size_t i = 0; i < DV_COUNT(bad); i++)
+        assert_int_equal(tr_distill_parse(bad[i], &how, &e), DMV_ERR_ARGUMENT);
+    /* centres that follow: a student that agrees with the teacher leaves them where they are */
+    memcpy(lhead->w->w, lcentres, sizeof lcentres);
+    tr_adadistill(lhead, 1, lcentres, lcentres, llabels);
+    for (int j = 0; j < LD; j++)
+        assert_true(fabs((double)lhead->w->w[j] - (double)lcentres[j]) < 1e-5);
+    float away[LD];
+    for (int j = 0; j < LD; j++)
+        away[j] = -lcentres[j];
+    tr_adadistill(lhead, 1, away, lcentres, llabels + 2); /* another person's centre goes there */
+    for (int j = 0; j < LD; j++)
+        assert_true(fabs((double)lhead->w->w[LD + j] - (double)lcentres[j]) < 1e-5);
+    tr_head_free(&lhead);
+    tr_net_free(&n);
+}
+
+/* A projection keeps what varies: vectors of a plane in more dimensions keep their angles. */
+static void projection(void **state)
+{
+    (void)state;
+    enum { N = 60, FROM = 9, TO = 3 };
+    float basis[TO][FROM], v[N * FROM], was[N * FROM];
+    double kept, worst = 0;
+    dv_err e = {0};
+    for (int b = 0; b < TO; b++)
+        for (int j = 0; j < FROM; j++)
+            basis[b][j] = tr_normal(&seed);
+    for (int i = 0; i < N; i += 2) { /* v and -v: the mean is nothing */
+        float c[TO];
+        for (int b = 0; b < TO; b++)
+            c[b] = tr_normal(&seed);
+        double len = 0;
+        for (int j = 0; j < FROM; j++) {
+            v[i * FROM + j] = c[0] * basis[0][j] + c[1] * basis[1][j] + c[2] * basis[2][j];
+            len += (double)v[i * FROM + j] * (double)v[i * FROM + j];
+        }
+        for (int j = 0; j < FROM; j++) {
+            v[i * FROM + j] /= (float)sqrt(len);
+            v[(i + 1) * FROM + j] = -v[i * FROM + j];
+        }
+    }
+    memcpy(was, v, sizeof v);
+    assert_int_equal(tr_project(v, N, FROM, TO, &kept, &e), DMV_OK);
+    assert_true(kept > 1 - 1e-6);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            double a = 0, b = 0;
+            for (int k = 0; k < FROM; k++)
+                a += (double)was[i * FROM + k] * (double)was[j * FROM + k];
+            for (int k = 0; k < TO; k++)
+                b += (double)v[i * TO + k] * (double)v[j * TO + k];
+            worst = fmax(worst, fabs(a - b));
+        }
+    if (worst > 1e-4)
+        fail_msg("an angle changed by %g", worst);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(convolutions), cmocka_unit_test(norms),
-                                       cmocka_unit_test(graphs), cmocka_unit_test(repeats),
-                                       cmocka_unit_test(losses)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(convolutions), cmocka_unit_test(norms),  cmocka_unit_test(graphs),
+        cmocka_unit_test(repeats),      cmocka_unit_test(losses), cmocka_unit_test(distillation),
+        cmocka_unit_test(projection)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
