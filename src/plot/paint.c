@@ -180,35 +180,18 @@ void dv_canvas_close(dv_canvas *v)
 
 /* ---- text ---- */
 
-/* Length of the UTF-8 sequence at s (Unicode 15, table 3-7) that XML allows, 0 if it is none. */
-static size_t utf8_at(const uint8_t *s)
-{
-    size_t n = s[0] < 0x80                    ? 1
-               : s[0] >= 0xc2 && s[0] <= 0xdf ? 2
-               : (s[0] & 0xf0) == 0xe0        ? 3
-               : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
-                                              : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f) ||
-        (s[0] == 0xef && s[1] == 0xbf && s[2] > 0xbd)) /* U+FFFE, U+FFFF */
-        return 0;
-    return n;
-}
-
 void dv_clean_text(const char *text, char *out)
 {
     const uint8_t *s = (const uint8_t *)(text ? text : "");
     size_t o = 0;
 
     while (*s && o < DV_PLOT_TEXT) {
-        size_t n = utf8_at(s);
-        if (n == 0) {
+        size_t n = dv_utf8_length((const char *)s);
+        bool xml = !(n == 3 && s[0] == 0xef && s[1] == 0xbf && s[2] > 0xbd); /* U+FFFE, U+FFFF */
+        if (n == 0 || !xml) {
             memcpy(out + o, "\xef\xbf\xbd", 3);
             o += 3;
-            s++;
+            s += DV_MAX(n, 1);
         } else if (n == 1) {
             out[o++] = *s < 0x20 || *s == 0x7f ? ' ' : (char)*s;
             s++;
