@@ -111,9 +111,10 @@ static void test_refused(void **state)
     assert_int_equal(dv_chart_write(in_dir("a.jpg"), &c, NULL), DMV_ERR_ARGUMENT); /* no dv_err */
 }
 
-/* Drawn as SVG, which must be well-formed, and as PNG. */
+/* Drawn as SVG, which must be well-formed, and now and then, since it takes longer, as PNG. */
 static void drawn(const dv_chart *c)
 {
+    static unsigned turn;
     dv_err e;
     if (try_chart(in_dir("d.svg"), c, &e))
         fail_msg("%s", e.msg);
@@ -124,6 +125,9 @@ static void drawn(const dv_chart *c)
     if (strstr(text, "nan") || strstr(text, "inf,") || strstr(text, " inf"))
         fail_msg("a number that is none in the file");
     dv_free(text);
+    unlink(in_dir("d.svg"));
+    if (turn++ % 7)
+        return;
     if (try_chart(in_dir("d.png"), c, &e))
         fail_msg("%s", e.msg);
 #ifdef DV_HAVE_SPNG
@@ -131,7 +135,6 @@ static void drawn(const dv_chart *c)
     assert_int_equal(p.width, 1440);
     dv_picture_free(&p);
 #endif
-    unlink(in_dir("d.svg"));
     unlink(in_dir("d.png"));
 }
 
