@@ -431,6 +431,38 @@ static void test_words(void **state)
     dv_free(text);
 }
 
+/* Names too long for their place still tell the series apart: what all begin with goes first, and
+ * of the rest the middle. */
+static void test_long_names(void **state)
+{
+    char one[900], two[900];
+    double x[2] = {0, 1};
+    (void)state;
+    SKIP_WITHOUT_PICTURES();
+    for (int k = 0; k < 3; k++) { /* the difference is at the end, behind the folders, in front */
+        static const char *const form[] = {"%1$s%2$s", "%1$s%2$s_%1$s", "%2$s_%1$s"};
+        char filler[401];
+        memset(filler, 'w', 400);
+        if (k < 2)
+            for (int i = 9; i < 400; i += 10)
+                filler[i] = '/';
+        filler[400] = 0;
+        snprintf(one, sizeof one, form[k], filler, "alpha");
+        snprintf(two, sizeof two, form[k], filler, "beta");
+        dv_series s[2] = {{one, x, x, 2, DV_LINES, NULL, NULL},
+                          {two, x, x, 2, DV_LINES, NULL, NULL}};
+        dv_chart c = {.series = s, .n_series = 2};
+        write_chart(in_dir("ab.png"), &c);
+        s[0].name = two;
+        write_chart(in_dir("bb.png"), &c);
+        assert_false(same_picture(in_dir("ab.png"), in_dir("bb.png")));
+        dv_picture p = load_png(in_dir("ab.png"));
+        ink low = ink_in(&p, p.width - 30, p.height - 100, p.width, p.height, 25, 25, 25, 60);
+        assert_int_equal(low.n, 0); /* nothing runs out of the picture */
+        dv_picture_free(&p);
+    }
+}
+
 static void test_sphere(void **state)
 {
     enum { N = 800 };
@@ -515,7 +547,7 @@ int main(void)
         cmocka_unit_test(test_thin_copies), cmocka_unit_test(test_thin_million),
         cmocka_unit_test(test_bars),        cmocka_unit_test(test_band),
         cmocka_unit_test(test_whiskers),    cmocka_unit_test(test_words),
-        cmocka_unit_test(test_sphere),
+        cmocka_unit_test(test_sphere),      cmocka_unit_test(test_long_names),
     };
     if (!dv_chart_available()) {
         puts("skipped: this build has no cairo");
