@@ -7,6 +7,7 @@
  * faces.c    nets, pipeline, thresholds     json.c    the JSON that goes to stdout
  * net.c      one bare net, for bench, plan  terminal.c  progress, end of output
  * embed_pictures.c  embeddings of a list of pictures, cached
+ * detect_pictures.c  faces of a list of pictures
  */
 #ifndef DV_CLI_H
 #define DV_CLI_H
@@ -34,12 +35,14 @@ int cli_export(int argc, char **argv);   /* model export */
 int cli_bench(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_eval(int argc, char **argv);
+int cli_video(int argc, char **argv);
+int cli_train(int argc, char **argv);
 int cli_calibrate(int argc, char **argv);
 int cli_eval_verify(int argc, char **argv); /* eval verify */
 int cli_eval_identify(int argc, char **argv);
 int cli_eval_cross(int argc, char **argv);
 int cli_eval_fairness(int argc, char **argv);
-int cli_video(int argc, char **argv);
+int cli_eval_detect(int argc, char **argv); /* eval detect */
 
 /* "VERB" or "VERB SUBVERB", for messages. */
 extern const char *cli_verb_name;
@@ -214,6 +217,35 @@ typedef struct cli_embedded {
  * pictures without a face. On false nothing is to be freed. */
 bool cli_embed_pictures(const cli_embed_job *job, cli_embedded *out);
 void cli_embedded_free(cli_embedded *m);
+
+/* ---- faces of many pictures (detect_pictures.c) ---- */
+
+struct dv_boxes;
+typedef struct cli_detect_job {
+    const cli_common *o;   /* nets, --min-score, --max-side, --scales, --threads, --cpu, --quiet */
+    const char *detector;  /* NULL: that of o, or the default net */
+    char *const *paths;    /* of n pictures */
+    const uint32_t *image; /* what dv_box.image becomes, by picture */
+    size_t n;
+    int allow_missing;  /* pictures that cannot be read are told and left out */
+    const char *remedy; /* what to do if pictures are missing */
+} cli_detect_job;
+
+typedef struct cli_detected {
+    struct dv_boxes *boxes; /* class 0, in the order of the pictures, with points */
+    uint8_t *missing;       /* by picture */
+    size_t n_missing;
+    int width, height; /* of all pictures; 0 if they differ */
+    double ms;         /* a picture, on one thread, reading included */
+    double seconds;
+    int threads;
+    char name[128], id[33], cpu[80]; /* of the detector; instruction sets */
+} cli_detected;
+
+/* Detects in every picture, in parallel, with a progress bar. Prints errors. On false nothing is
+ * to be freed. */
+bool cli_detect_pictures(const cli_detect_job *job, cli_detected *out);
+void cli_detected_free(cli_detected *d);
 
 /* What `eval verify` finds for an embedder on a list of pairs; prints errors. */
 struct dv_verify_result;

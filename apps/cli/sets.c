@@ -107,9 +107,9 @@ bool cli_set_open(cli_set *s, const cli_source *from, dv_names *names)
     }
     if (from->dir && !open_folder(s, from, names))
         return false;
-    dv_lines kind = from->anybody    ? DV_LINES_PATH
-                    : from->features ? DV_LINES_SUBJECT
-                                     : DV_LINES_BOTH;
+    dv_line_kind kind = from->anybody    ? DV_LINES_PATH
+                        : from->features ? DV_LINES_SUBJECT
+                                         : DV_LINES_BOTH;
     if (from->list && dv_people_load(from->list, kind, names, &s->people, &e))
         return cli_error("%s", e.msg), false;
     return (!from->features || open_matrix(s, from)) && make_paths(s, from);

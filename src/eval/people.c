@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "eval/truth_priv.h"
+
 #define MAX_FILE ((size_t)1 << 30)
 #define MAX_LINES 50000000u
 #define MAX_NAME 4096u
@@ -211,7 +213,7 @@ static dmv_status take_person(loader *o, field subject, field path)
     return push(o->out, number, path.p, path.n, o->l.e);
 }
 
-static dmv_status load_lines(loader *o, dv_lines kind)
+static dmv_status load_lines(loader *o, dv_line_kind kind)
 {
     static const char *const want[] = {
         "expected subject<TAB>path",
@@ -239,95 +241,48 @@ static dmv_status load_lines(loader *o, dv_lines kind)
 typedef struct strings {
     dv_buf text; /* one after the other, each with its zero */
     size_t n;
+    bool seen;
 } strings;
 
-static void json_blanks(lines *l)
+static bool json_array(dv_json *j, const char *key, strings *out)
 {
-    for (; l->at < l->end && strchr(" \t\r\n", *l->at); l->at++)
-        l->number += *l->at == '\n';
-}
-
-static bool json_take(lines *l, char c)
-{
-    json_blanks(l);
-    if (l->at == l->end || *l->at != c)
+    char word[MAX_NAME + 1];
+    if (out->seen)
+        return dv_json_bad(j, "\"%s\" is there twice", key), false;
+    out->seen = true;
+    if (!dv_json_open(j, '['))
         return false;
-    l->at++;
+    while (dv_json_element(j)) {
+        if (!dv_json_string(j, word, sizeof word))
+            return false;
+        dv_buf_put(&out->text, word, strlen(word) + 1);
+        out->n++;
+    }
     return true;
 }
 
-/* Only the escapes that stand for themselves, since these are names of files and people. */
-static dmv_status json_string(lines *l, dv_buf *out)
+static dmv_status json_object(const lines *l, strings *id, strings *path)
 {
-    if (!json_take(l, '"'))
-        return bad(l, "expected a string");
-    while (l->at < l->end && *l->at != '"' && *l->at != '\n') {
-        if (*l->at == '\\') {
-            l->at++;
-            if (l->at == l->end || !strchr("\"\\/", *l->at))
-                return bad(l,
-                           "an escape other than \\\", \\\\ and \\/; write the character itself");
-        }
-        dv_buf_u8(out, (uint8_t)*l->at++);
-    }
-    if (l->at == l->end || *l->at++ != '"')
-        return bad(l, "a string without an end");
-    dv_buf_u8(out, 0);
-    return out->bad ? dv_nomem(l->e) : DMV_OK;
-}
-
-static dmv_status json_array(lines *l, strings *out)
-{
-    if (!json_take(l, '['))
-        return bad(l, "expected [");
-    if (json_take(l, ']'))
-        return DMV_OK;
-    do {
-        if (out->n >= MAX_LINES)
-            return dv_fail(l->e, DMV_ERR_LIMIT, "%s: more than %u names", l->name, MAX_LINES);
-        dmv_status s = json_string(l, &out->text);
-        if (s)
-            return s;
-        out->n++;
-    } while (json_take(l, ','));
-    return json_take(l, ']') ? DMV_OK : bad(l, "expected , or ]");
-}
-
-static dmv_status json_object(lines *l, strings *id, strings *path)
-{
-    dv_buf key = {0};
-    dmv_status s = json_take(l, '{') ? DMV_OK : bad(l, "expected {");
-    unsigned seen = 0;
-    do {
-        key.size = 0;
-        if (!s)
-            s = json_string(l, &key);
-        if (s)
-            break;
-        unsigned bit = !strcmp((char *)key.data, "id")     ? 1
-                       : !strcmp((char *)key.data, "path") ? 2
-                                                           : 4;
-        if (bit == 4 || (seen & bit))
-            s = bad(l, "only \"id\" and \"path\" are known, each once");
-        else if (!json_take(l, ':'))
-            s = bad(l, "expected :");
+    char key[64];
+    dv_json j = {.p = l->at, .end = l->end, .path = l->name, .line = 1, .e = l->e};
+    dv_json_open(&j, '{');
+    while (dv_json_member(&j, key)) {
+        if (strcmp(key, "id") == 0)
+            json_array(&j, key, id);
+        else if (strcmp(key, "path") == 0)
+            json_array(&j, key, path);
         else
-            s = json_array(l, bit == 1 ? id : path);
-        seen |= bit;
-    } while (!s && json_take(l, ','));
-    dv_buf_free(&key);
-    if (!s && !json_take(l, '}'))
-        s = bad(l, "expected , or }");
-    json_blanks(l);
-    if (!s && l->at != l->end)
-        s = bad(l, "something behind the last }");
-    return s;
+            dv_json_skip(&j);
+    }
+    dv_json_end(&j);
+    return !j.status && (id->text.bad || path->text.bad) ? dv_nomem(l->e) : j.status;
 }
 
-static dmv_status load_json(loader *o, dv_lines kind)
+static dmv_status load_json(loader *o, dv_line_kind kind)
 {
     strings id = {.n = 0}, path = {.n = 0};
     dmv_status s = json_object(&o->l, &id, &path);
+    o->l.number = 1; /* of what is found below only the file is known */
     bool ids = id.n || kind != DV_LINES_PATH, paths = path.n || kind != DV_LINES_SUBJECT;
     if (!s && ids && paths && id.n != path.n)
         s = dv_fail(o->l.e, DMV_ERR_FORMAT,
@@ -347,7 +302,7 @@ static dmv_status load_json(loader *o, dv_lines kind)
     return s;
 }
 
-dmv_status dv_people_load(const char *path, dv_lines kind, dv_names *names, dv_people *out,
+dmv_status dv_people_load(const char *path, dv_line_kind kind, dv_names *names, dv_people *out,
                           dv_err *e)
 {
     uint8_t *data = NULL;

@@ -34,13 +34,13 @@ typedef enum {
     DV_LINES_SUBJECT, /* the same on every line: subject, or subject<TAB>path */
     DV_LINES_PATH     /* the same on every line: path, or subject<TAB>path; without a subject it is
                          DV_NO_NAME */
-} dv_lines;
+} dv_line_kind;
 
 /* A file of such lines, or, if its first character is '{', MegaFace's
  * {"id": ["subject", ...], "path": ["a.jpg", ...]}, where one of the two may be missing likewise.
  * Empty lines are left out; a path that is there twice is an error, as is a file without lines.
  * Several lists may share one table of names. */
-dmv_status dv_people_load(const char *path, dv_lines kind, dv_names *names, dv_people *out,
+dmv_status dv_people_load(const char *path, dv_line_kind kind, dv_names *names, dv_people *out,
                           dv_err *e);
 /* Appends; path may be NULL. */
 dmv_status dv_people_push(dv_people *p, uint32_t subject, const char *path, dv_err *e);

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#define MINUS "\xe2\x88\x92"
 #define LARGEST 1e300 /* so that sums and differences stay finite */
 
 /* Percentages that people look for on a DET axis; labelled ones are major. */
@@ -72,7 +73,7 @@ double dv_axis_at(const dv_axis *a, double v)
 static double round_step(double span, int steps, bool whole)
 {
     double raw = span / DV_MAX(steps, 1), power = pow(10, floor(log10(raw))), f = raw / power;
-    double step = power * (f < 1.4999 ? 1 : f < 3.4999 ? 2 : f < 7.4999 ? 5 : 10);
+    double step = power * (f < 1.414 ? 1 : f < 3.162 ? 2 : f < 7.071 ? 5 : 10);
 
     return whole ? DV_MAX(1, step) : step;
 }
@@ -94,9 +95,13 @@ void dv_axis_round(dv_scale kind, double *lo, double *hi, int steps, bool tight)
             *hi += more;
         }
         if (!tight) {
-            double step = round_step(*hi - *lo, steps, false);
-            *lo = floor(*lo / step + 1e-9) * step;
-            *hi = ceil(*hi / step - 1e-9) * step;
+            double a = *lo, b = *hi, step, before = 0;
+            /* The rounded range may call for a longer step, and that for another range. */
+            while ((step = round_step(*hi - *lo, steps, false)) > before) {
+                *lo = floor(a / step + 1e-9) * step;
+                *hi = ceil(b / step - 1e-9) * step;
+                before = step;
+            }
         }
     } else if (kind == DV_SCALE_LOG) {
         double a = floor(log10(*lo) + 1e-9), b = ceil(log10(*hi) - 1e-9);
@@ -125,19 +130,25 @@ void dv_axis_round(dv_scale kind, double *lo, double *hi, int steps, bool tight)
 
 /* ---- ticks ---- */
 
+/* out holds size + 2 bytes. */
 static void number(char *out, size_t size, double v, double step)
 {
     double most = fabs(v) + step;
     int decimals = (int)DV_MAX(0, -floor(log10(step) + 1e-9));
+    int digits = (int)DV_MIN(17, ceil(log10(most / step)) + 1); /* tell neighbours apart */
 
     if (fabs(v) < step * 1e-6)
         v = 0;
     if (most >= 1e7 || decimals > 6)
-        snprintf(out, size, "%.6g", v);
+        snprintf(out, size, "%.*g", digits, v);
     else
         snprintf(out, size, "%.*f", decimals, v);
-    if (out[0] == '-' && !strpbrk(out, "123456789"))
-        memmove(out, out + 1, strlen(out));
+    if (out[0] == '-') { /* a minus sign, unless what is left is 0 */
+        bool zero = !strpbrk(out, "123456789");
+        memmove(out + (zero ? 0 : 3), out + 1, strlen(out));
+        if (!zero)
+            memcpy(out, MINUS, 3);
+    }
 }
 
 static size_t linear_ticks(const dv_axis *a, int steps, bool whole, dv_tick *out)
@@ -156,14 +167,26 @@ static size_t linear_ticks(const dv_axis *a, int steps, bool whole, dv_tick *out
     for (int i = 0; n < DV_MAX_TICKS && i < 4 * DV_MAX_TICKS; i++) {
         double k = first + i, v = k * fine;
         dv_tick *t = &out[n];
-        if (v > a->hi + fine * 1e-6)
-            break;
         memset(t, 0, sizeof *t);
         t->at = dv_axis_at(a, v);
+        if (t->at > 1 + 1e-6)
+            break;
+        if (t->at < -1e-6)
+            continue;
         t->major = fmod(k, parts) == 0;
         if (t->major)
-            number(t->text, sizeof t->text, v, step);
+            number(t->text, sizeof t->text - 2, v, step);
         n++;
+    }
+    if (whole && fabs(a->lo - 1) < 1e-9 && n < DV_MAX_TICKS) { /* ranks and the like: from 1 */
+        size_t old = n > 0 && out[0].at < 1e-9;
+        double room = 0.35 * step / span;
+        for (size_t i = old; i < n; i++)
+            if (out[i].major && out[i].at < room)
+                return n;
+        memmove(out + 1, out + old, (n - old) * sizeof *out);
+        out[0] = (dv_tick){.at = 0, .major = true, .text = "1"};
+        n += 1 - old;
     }
     return n;
 }
@@ -191,8 +214,7 @@ static size_t log_ticks(const dv_axis *a, int steps, dv_tick *out)
                 snprintf(t->text, sizeof t->text, "%.10g", v);
             } else if (t->major) {
                 snprintf(t->text, sizeof t->text, "10");
-                snprintf(t->raised, sizeof t->raised, "%s%d", d < 0 ? "\xe2\x88\x92" : "",
-                         d < 0 ? -d : d);
+                snprintf(t->raised, sizeof t->raised, "%s%d", d < 0 ? MINUS : "", d < 0 ? -d : d);
             }
             n++;
         }

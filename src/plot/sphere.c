@@ -8,7 +8,9 @@
 
 #include "plot/paint.h"
 
-#define RADIUS 250.0
+#define RADIUS 236.0
+#define NAME 17.0   /* letters of names at the rays */
+#define MAX_RAYS 24 /* with names; more would not be read */
 #define THIN 2.0
 
 static dmv_status check(const float *xy, const int *label, size_t n, size_t classes, dv_err *e)
@@ -86,22 +88,69 @@ static dmv_status draw_points(cairo_t *c, double cx, double cy, double scale, co
     return DMV_OK;
 }
 
+/* Colour of the class, dark enough to be seen among its points. */
+static void ray_colour(cairo_t *c, size_t k)
+{
+    dv_rgb q = dv_series_colour(k);
+    cairo_set_source_rgb(c, q.r * 0.7, q.g * 0.7, q.b * 0.7);
+}
+
 static void draw_rays(cairo_t *c, double cx, double cy, double (*dir)[2], size_t classes)
 {
+    cairo_set_line_cap(c, CAIRO_LINE_CAP_ROUND);
     for (size_t k = 0; k < classes; k++) {
         if (dir[k][0] == 0 && dir[k][1] == 0)
             continue;
         cairo_new_path(c);
         cairo_move_to(c, cx, cy);
         cairo_line_to(c, cx + dir[k][0] * RADIUS, cy - dir[k][1] * RADIUS);
-        dv_series_dash(c, 0, 5); /* white below, so that the ray shows among its points */
-        cairo_set_source_rgba(c, 1, 1, 1, 0.8);
+        cairo_set_source_rgba(c, 1, 1, 1, 0.9);
+        cairo_set_line_width(c, 6);
         cairo_stroke_preserve(c);
-        dv_series_dash(c, k, 2.8);
-        dv_set_colour(c, dv_series_colour(k), 1);
+        ray_colour(c, k);
+        cairo_set_line_width(c, 2.8);
         cairo_stroke(c);
     }
-    cairo_set_dash(c, NULL, 0, 0);
+    cairo_set_line_cap(c, CAIRO_LINE_CAP_BUTT);
+}
+
+typedef struct box {
+    double x, y, w, h;
+} box;
+
+/* Names at the ends of the rays. False, and nothing drawn, if they have no room: a class without
+ * a ray, a long name, two that meet. */
+static bool name_rays(cairo_t *c, double cx, double cy, double (*dir)[2], const char *const *names,
+                      size_t classes, bool draw)
+{
+    box b[MAX_RAYS];
+    char s[DV_PLOT_ROOM];
+
+    if (classes > MAX_RAYS)
+        return false;
+    dv_set_font(c, NAME, false);
+    for (size_t k = 0; k < classes; k++) {
+        double w, x = cx + dir[k][0] * (RADIUS + 13), y = cy - dir[k][1] * (RADIUS + 13);
+        if (dir[k][0] == 0 && dir[k][1] == 0)
+            return false;
+        dv_clean_text(names[k], s);
+        w = dv_text_width(c, s);
+        /* The box touches the circle of the names with the side that looks inwards. */
+        b[k] = (box){x - w / 2 + dir[k][0] * w / 2, y - NAME / 2 - dir[k][1] * NAME / 2, w, NAME};
+        if (b[k].x < 4 || b[k].x + w > DV_PLOT_WIDTH - 4)
+            return false;
+        for (size_t i = 0; i < k; i++)
+            if (b[i].x < b[k].x + w + 6 && b[k].x < b[i].x + b[i].w + 6 &&
+                b[i].y < b[k].y + NAME + 2 && b[k].y < b[i].y + NAME + 2)
+                return false;
+    }
+    for (size_t k = 0; draw && k < classes; k++) {
+        dv_clean_text(names[k], s);
+        cairo_set_source_rgb(c, 0.1, 0.1, 0.1);
+        cairo_move_to(c, b[k].x, b[k].y + NAME * 0.86);
+        cairo_show_text(c, s);
+    }
+    return true;
 }
 
 static void draw_ground(cairo_t *c, double cx, double cy)
@@ -134,6 +183,7 @@ dmv_status dv_sphere_write(const char *path, const float *xy, const int *label, 
     char head[DV_PLOT_ROOM], foot[DV_PLOT_ROOM];
     size_t items = 0, nwords = 0;
     int head_lines, foot_lines;
+    bool at_rays;
     dv_canvas v;
     dmv_status s = check(xy, label, n, classes, e);
 
@@ -159,8 +209,11 @@ dmv_status dv_sphere_write(const char *path, const float *xy, const int *label, 
     dv_clean_text(note, foot);
     dv_set_font(v.c, DV_PLOT_TITLE, true);
     head_lines = dv_text_block(v.c, head, 0, 0, inner, DV_PLOT_TITLE * 1.2, 2, true, false);
-    cy = DV_PLOT_EDGE + head_lines * DV_PLOT_TITLE * 1.2 + 12 + RADIUS;
-    y = cy + RADIUS + 12;
+    at_rays = names && name_rays(v.c, cx, 0, dir, names, classes, false);
+    if (at_rays)
+        items = 0;
+    cy = DV_PLOT_EDGE + head_lines * DV_PLOT_TITLE * 1.2 + 12 + RADIUS + (at_rays ? NAME * 1.4 : 0);
+    y = cy + RADIUS + 12 + (at_rays ? NAME * 1.4 : 0);
     legend_y = y;
     y += dv_legend(v.c, item, items, 0, false);
     dv_set_font(v.c, DV_PLOT_NOTE, false);
@@ -175,6 +228,8 @@ dmv_status dv_sphere_write(const char *path, const float *xy, const int *label, 
     }
     if (!s) {
         draw_rays(v.c, cx, cy, dir, classes);
+        if (at_rays)
+            name_rays(v.c, cx, cy, dir, names, classes, true);
         dv_legend(v.c, item, items, legend_y, true);
         cairo_set_source_rgb(v.c, 0.05, 0.05, 0.05);
         dv_set_font(v.c, DV_PLOT_TITLE, true);

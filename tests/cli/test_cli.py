@@ -12,6 +12,7 @@ import http.server
 import json
 import math
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -88,10 +89,11 @@ class Case(unittest.TestCase):
 
 class Forms(Case):
     VERBS = ['detect', 'align', 'embed', 'verify', 'enrol', 'identify', 'gallery', 'model',
-             'bench', 'doctor', 'eval', 'calibrate', 'video']
+             'bench', 'doctor', 'eval', 'calibrate', 'video', 'train']
     SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
                         'restore', 'verify'],
-            'model': ['export', 'import', 'info', 'plan', 'quantize', 'verify'], 'eval': ['verify', 'identify', 'cross', 'fairness'],
+            'model': ['export', 'import', 'info', 'plan', 'quantize', 'verify'],
+            'eval': ['verify', 'identify', 'cross', 'fairness', 'detect'],
             'bench': ['model', 'search', 'pipeline'], 'video': ['info', 'copy']}
 
     def test_help(self):
@@ -103,6 +105,9 @@ class Forms(Case):
                 continue
             if verb == 'video' and without_video():
                 self.error('no video', verb)
+                continue
+            if verb == 'train' and not os.path.exists(PROGRAM + '-train'):
+                self.error('no trainer', verb)
                 continue
             h = self.code(0, run(verb, '--help'))
             self.assertIn('usage: domovoi ' + verb, h.out)
@@ -118,6 +123,45 @@ class Forms(Case):
         for example in ('--model', 'search', 'pipeline'):
             self.assertIn('\n  domovoi bench ' + example, h.partition('examples:')[2])
         self.assertRegex(self.code(0, run('--version')).out, r'^domovoi \d+\.\d+\.\d+\n$')
+
+    def test_train(self):
+        if not os.path.exists(PROGRAM + '-train'):
+            self.skipTest('built without the trainer')
+        rng = random.Random(4)
+        for person in range(3):
+            for k in range(6):
+                os.makedirs(os.path.join(TMP, 'people', str(person)), exist_ok=True)
+                put(f'people/{person}/{k}.ppm', b'P6 112 112 255 ' + bytes(
+                    min(255, max(0, int((i // 3 % 112 * (person + 1) * 3 + i % 3 * 60) % 256 +
+                                        rng.gauss(0, 9)))) for i in range(3 * 112 * 112)))
+        some = ['train', '--data', 'people', '-o', 'trained.dmv', '--width', '0.125', '--depth', '0.3',
+                '--dim', '32', '--batch', '6', '--epochs', '4', '--threads', '2', '--rate', '0.02']
+        rows = lines(self.code(0, run(*some, '--json')))
+        self.assertEqual(rows[-1]['step'], 12)
+        self.assertTrue(all(r['loss'] > 0 and r['images_per_s'] > 0 for r in rows))
+        (info,) = lines(self.code(0, run('model', 'info', 'trained.dmv', '--json')))
+        self.assertEqual((info['metadata']['kind'], info['metadata']['dim']), ('embedder', 32))
+        self.assertGreater(json.loads(run('bench', 'trained.dmv', '--runs', '2', '--json').out)['mmac'], 1)
+        # a student of that net, with and without labels; the second run finds the teacher's vectors
+        student = [('16' if a == '32' else 'student.dmv' if a == 'trained.dmv' else a) for a in some]
+        for method in ('margin,angular:2', 'hinton,relational', 'adadistill'):
+            self.code(0, run(*student, '--teacher', 'trained.dmv', '--distill', method, '--teacher-cache',
+                             'teacher.vectors'))
+        (info,) = lines(self.code(0, run('model', 'info', 'student.dmv', '--json')))
+        self.assertEqual(info['metadata']['dim'], 16)
+        self.assertIn('teacher: adadistill', info['metadata']['trained'])
+        self.assertGreater(os.path.getsize(os.path.join(TMP, 'teacher.vectors')), 18 * 16 * 4)
+        alone = ['people/0' if a == 'people' else a for a in student]
+        self.code(0, run(*alone, '--teacher', 'trained.dmv', '--distill', 'embedding'))
+        self.error('no labels', *alone, '--teacher', 'trained.dmv')
+        self.error('wants --teacher', *student, '--distill', 'margin')
+        self.error('no method', *student, '--teacher', 'trained.dmv', '--distill', 'magic')
+        self.error('--dim 32', *[('64' if a == '16' else a) for a in student], '--teacher', 'trained.dmv')
+        self.error('at least two of them', *['people/0' if a == 'people' else a for a in some])
+        self.error('cannot be read', *['nowhere' if a == 'people' else a for a in some])
+        self.error('the form is', 'train', '--data', 'people')
+        self.error('--resume wants', *some, '--resume')
+        self.error('arcface', *some, '--loss', 'x')
 
     def test_wrong_words(self):
         self.error('no verb')

@@ -15,7 +15,7 @@ complain() {
 may() {
     layer=$1
     shift
-    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|video|import|quant|export|gallery|plot|eval)/' "src/$layer" |
+    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|video|import|quant|export|gallery|plot|eval|train)/' "src/$layer" |
         sed 's/.*"//; s/\/$//' | sort -u)
     for other in $used; do
         case " $layer $* " in
@@ -31,13 +31,14 @@ may kernels base
 may nn base kernels
 may face base kernels nn
 may image base
-may plot base
 may video base image
+may plot base
 may import base kernels nn
 may quant base kernels nn import
 may export base kernels nn
 may gallery base
 may eval base kernels nn face image
+may train base kernels nn image import
 
 # An adapter is a user of the library: of this tree it sees its own files and domovoi.h.
 for file in $(find adapters -name '*.[ch]' -o -name '*.[ch]pp'); do
