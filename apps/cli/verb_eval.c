@@ -8,6 +8,7 @@ int cli_eval(int argc, char **argv)
 {
     static const cli_verb subs[] = {
         {"verify", "accuracy and true-accept rates on a list of pairs", cli_eval_verify},
+        {"compress", "the same on pictures that went through H.264", cli_eval_compress},
         {"detect", "AP and AR of boxes against truth", cli_eval_detect},
     };
     return cli_subverb(argc, argv, subs, DV_COUNT(subs), "domovoi eval WORD ...");
