@@ -100,6 +100,11 @@ void dv_buf_align(dv_buf *b, size_t to); /* zero padding; to: power of two */
 void dv_buf_printf(dv_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void dv_buf_free(dv_buf *b);
 
+/* ---- text ---- */
+/* Bytes of the UTF-8 character at s, 0 if there is none (overlong, surrogate, cut short); reads
+ * no farther than a zero. */
+size_t dv_utf8_length(const char *s);
+
 /* ---- files ---- */
 typedef struct dv_map {
     const uint8_t *data;

@@ -13,8 +13,9 @@
 
 #define THIN 2.0 /* columns a unit in which points are merged; pixels of a PNG file */
 #define FAR_OUT 1e6
-#define RIM 60.0 /* what is drawn beyond the axes is clipped; farther out it is not drawn at all \
-                  */
+#define RIM                                                                              \
+    60.0 /* what is drawn beyond the axes is clipped; farther out it is not drawn at all \
+          */
 
 /* ---- places ---- */
 

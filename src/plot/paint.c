@@ -180,35 +180,18 @@ void dv_canvas_close(dv_canvas *v)
 
 /* ---- text ---- */
 
-/* Length of the UTF-8 sequence at s (Unicode 15, table 3-7) that XML allows, 0 if it is none. */
-static size_t utf8_at(const uint8_t *s)
-{
-    size_t n = s[0] < 0x80                    ? 1
-               : s[0] >= 0xc2 && s[0] <= 0xdf ? 2
-               : (s[0] & 0xf0) == 0xe0        ? 3
-               : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
-                                              : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f) ||
-        (s[0] == 0xef && s[1] == 0xbf && s[2] > 0xbd)) /* U+FFFE, U+FFFF */
-        return 0;
-    return n;
-}
-
 void dv_clean_text(const char *text, char *out)
 {
     const uint8_t *s = (const uint8_t *)(text ? text : "");
     size_t o = 0;
 
     while (*s && o < DV_PLOT_TEXT) {
-        size_t n = utf8_at(s);
-        if (n == 0) {
+        size_t n = dv_utf8_length((const char *)s);
+        bool xml = !(n == 3 && s[0] == 0xef && s[1] == 0xbf && s[2] > 0xbd); /* U+FFFE, U+FFFF */
+        if (n == 0 || !xml) {
             memcpy(out + o, "\xef\xbf\xbd", 3);
             o += 3;
-            s++;
+            s += DV_MAX(n, 1);
         } else if (n == 1) {
             out[o++] = *s < 0x20 || *s == 0x7f ? ' ' : (char)*s;
             s++;
@@ -410,13 +393,73 @@ void dv_series_marker(cairo_t *c, size_t i, double x, double y, double r)
 #define SAMPLE 54.0 /* width of a drawn example */
 #define ROW 29.0
 
-static void item_text(const dv_legend_item *it, char *s)
+/* Bytes that all names begin with, up to a sign between words: folders, mostly. 0 if one name
+ * would have nothing left. */
+static size_t shared(const dv_legend_item *item, size_t n)
 {
-    char whole[DV_PLOT_ROOM];
+    size_t same = 0;
+    bool all = n > 1;
 
-    snprintf(whole, sizeof whole, "%.*s%s", (int)(DV_PLOT_TEXT - 32), it->name ? it->name : "",
-             it->remark ? it->remark : "");
+    for (size_t i = 0; i < n; i++)
+        if (!item[i].name)
+            return 0;
+    for (size_t at = 0; all && item[0].name[at]; at++) {
+        for (size_t i = 1; i < n; i++)
+            all = all && item[i].name[at] == item[0].name[at];
+        if (all && strchr("/\\ _-.:", item[0].name[at]))
+            same = at + 1;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!item[i].name[same])
+            return 0;
+    return same;
+}
+
+/* Without its first `skip` bytes, which an ellipsis stands for. */
+static void item_text(const dv_legend_item *it, size_t skip, char *s)
+{
+    const char *name = it->name ? it->name + skip : "", *remark = it->remark ? it->remark : "";
+    char whole[DV_PLOT_ROOM];
+    size_t n = strlen(name);
+
+    if (n > DV_PLOT_TEXT - 64) { /* the end tells more than the middle */
+        name += n - (DV_PLOT_TEXT - 64);
+        while (((uint8_t)*name & 0xc0) == 0x80)
+            name++;
+        skip++;
+    }
+    snprintf(whole, sizeof whole, "%s%.*s%s", skip ? ELLIPSIS : "", DV_PLOT_TEXT - 64, name,
+             remark);
     dv_clean_text(whole, s);
+}
+
+/* Shortens s in its middle: names of nets differ at both ends. */
+static void fit_middle(cairo_t *c, char *s, double width)
+{
+    char part[DV_PLOT_ROOM];
+    uint16_t end[DV_PLOT_ROOM];
+    size_t n = 0, size = strlen(s), lo = 0, hi;
+
+    if (dv_text_width(c, s) <= width)
+        return;
+    end[0] = 0;
+    for (size_t i = 1; i <= size; i++)
+        if (((uint8_t)s[i] & 0xc0) != 0x80)
+            end[++n] = (uint16_t)i;
+    hi = n - 1;
+    for (;;) { /* the most characters that fit */
+        size_t keep = lo + (hi - lo + 1) / 2, head = end[keep / 2];
+        const char *tail = s + end[n - (keep - keep / 2)];
+
+        snprintf(part, sizeof part, "%.*s" ELLIPSIS "%s", (int)head, s, tail);
+        if (lo >= hi)
+            break;
+        if (dv_text_width(c, part) <= width)
+            lo = keep;
+        else
+            hi = keep - 1;
+    }
+    memcpy(s, part, strlen(part) + 1);
 }
 
 static void draw_sample(cairo_t *c, const dv_legend_item *it, double x, double y)
@@ -449,18 +492,24 @@ double dv_legend(cairo_t *c, const dv_legend_item *item, size_t n, double y, boo
 {
     const double whole = DV_PLOT_WIDTH - 2 * DV_PLOT_EDGE, gap = 24, to_text = SAMPLE + 10;
     char s[DV_PLOT_ROOM];
-    double widest = 0, column;
-    size_t columns, rows;
+    double widest, column;
+    size_t columns, rows, skip = 0;
 
     if (n == 0)
         return 0;
     dv_set_font(c, DV_PLOT_TICK, false);
-    for (size_t i = 0; i < n; i++) {
-        item_text(&item[i], s);
-        widest = DV_MAX(widest, dv_text_width(c, s));
+    for (int turn = 0; turn < 2; turn++) { /* without what all begin with, if that makes room */
+        widest = 0;
+        for (size_t i = 0; i < n; i++) {
+            item_text(&item[i], skip, s);
+            widest = DV_MAX(widest, dv_text_width(c, s));
+        }
+        if (widest <= (n > 8 ? whole / 2 : whole) - to_text - gap || turn)
+            break;
+        skip = shared(item, n);
     }
     columns = (size_t)((whole + gap) / (to_text + widest + gap));
-    columns = DV_MIN(DV_MAX(columns, n > 4 ? 2 : 1), n);
+    columns = DV_MIN(DV_MAX(columns, n > 16 ? 2 : 1), n);
     rows = (n - 1) / columns + 1;
     columns = (n - 1) / rows + 1;
     column = (whole + gap) / (double)columns;
@@ -469,9 +518,9 @@ double dv_legend(cairo_t *c, const dv_legend_item *item, size_t n, double y, boo
         double at = y + ((double)(i % rows) + 0.5) * ROW;
 
         draw_sample(c, &item[i], x, at);
-        item_text(&item[i], s);
+        item_text(&item[i], skip, s);
         dv_set_font(c, DV_PLOT_TICK, false);
-        dv_fit_text(c, s, column - to_text - gap);
+        fit_middle(c, s, column - to_text - gap);
         cairo_set_source_rgb(c, 0.1, 0.1, 0.1);
         cairo_move_to(c, x + to_text, at + DV_PLOT_TICK * 0.36);
         cairo_show_text(c, s);

@@ -35,6 +35,12 @@ static void escape(dv_buf *b, const char *s, size_t n, bool start)
             dv_buf_u8(b, ' ');
             continue;
         }
+        if (c >= 0x80) {
+            size_t k = dv_utf8_length(s + i);
+            dv_buf_put(b, k ? s + i : "\xef\xbf\xbd", k ? k : 3);
+            i += k ? k - 1 : 0;
+            continue;
+        }
         if (c == '_')
             mean = !(i > 0 && i + 1 < n && word(s[i - 1]) && word(s[i + 1]));
         if (start && (i == 0 ? strchr("#+-=", c) != NULL : i + 1 == n && c == '#'))

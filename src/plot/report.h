@@ -13,8 +13,9 @@
  *     if (!(s = dv_report_write(&b, "out/report.md", e))) ...
  *
  * What is formatted is text: characters with a meaning in Markdown or HTML are escaped, control
- * characters become blanks, so that a file name cannot break a table. Each block stands between
- * empty lines. No memory: `bad` of the buffer, and dv_report_write fails.
+ * characters become blanks, what is not UTF-8 becomes U+FFFD, so that a file name cannot break a
+ * table. Each block stands between empty lines. No memory: `bad` of the buffer, and
+ * dv_report_write fails.
  */
 #ifndef DV_PLOT_REPORT_H
 #define DV_PLOT_REPORT_H

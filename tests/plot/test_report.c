@@ -73,6 +73,7 @@ static void test_escape(void **state)
     escaped("a 1. b # c", "a 1. b # c");
     escaped("two\nlines\tand\rmore", "two lines and more");
     escaped("  blanks  ", "blanks");
+    escaped("a\xff\xc3", "a\xef\xbf\xbd\xef\xbf\xbd");
     escaped("\\", "\\\\");
     escaped("\xd0\x96\xf0\x9f\x98\x80", "\xd0\x96\xf0\x9f\x98\x80");
 }
