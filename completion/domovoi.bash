@@ -18,7 +18,7 @@ _domovoi() {
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
     model) sub='export import info plan quantize verify' ;;
-    eval) sub='verify detect' ;;
+    eval) sub='verify compress detect' ;;
     video) sub='info copy' ;;
     bench) sub='model search pipeline' ;;
     esac
@@ -97,6 +97,7 @@ _domovoi() {
         verify)
             opts+=' --images --pairs --far --bootstrap --seed --roc --det --hist --report --dump --leak-check --train
                 --train-aligned --near' ;;
+        compress) opts+=' --images --pairs --levels --far --bootstrap --seed --plot --report' ;;
         detect)
             opts="$out $cpu $det --truth --format --images --boxes --class --truth-size --size
                 --first-frame --frames --max-dets --easy --medium --hard --pr --report --dump
