@@ -18,7 +18,7 @@ _domovoi() {
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
     model) sub='export import info plan quantize verify' ;;
-    eval) sub='verify identify cross fairness detect' ;;
+    eval) sub='verify identify cross fairness compress detect' ;;
     video) sub='info copy' ;;
     bench) sub='model search pipeline' ;;
     esac
@@ -110,6 +110,7 @@ _domovoi() {
         fairness)
             opts+=' --threshold --fmr --labels --people --list --features --pairs --images
                 --report' ;;
+        compress) opts+=' --images --pairs --levels --far --bootstrap --seed --plot --report' ;;
         detect)
             opts="$out $cpu $det --truth --format --images --boxes --class --truth-size --size
                 --first-frame --frames --max-dets --easy --medium --hard --pr --report --dump

@@ -42,7 +42,8 @@ int cli_eval_verify(int argc, char **argv); /* eval verify */
 int cli_eval_identify(int argc, char **argv);
 int cli_eval_cross(int argc, char **argv);
 int cli_eval_fairness(int argc, char **argv);
-int cli_eval_detect(int argc, char **argv); /* eval detect */
+int cli_eval_detect(int argc, char **argv);   /* eval detect */
+int cli_eval_compress(int argc, char **argv); /* eval compress */
 
 /* "VERB" or "VERB SUBVERB", for messages. */
 extern const char *cli_verb_name;
@@ -197,6 +198,11 @@ typedef struct cli_embed_job {
     int allow_missing;  /* pictures that cannot be read are told and left out */
     int no_cache;       /* read and write no cache */
     const char *remedy; /* what to do if pictures are missing, or NULL */
+    /* NULL, or what is done to every picture first, by several threads at once; words tell it
+     * from other changes in the cache. */
+    dmv_status (*change)(void *user, dv_picture *p, dv_err *e);
+    void *change_user;
+    const char *change_words;
 } cli_embed_job;
 
 typedef struct cli_embedded {

@@ -175,8 +175,8 @@ static bool make_words(run *r)
         snprintf(rest, sizeof rest, "detector %s landmarks %s score %.9g side %d scales %d",
                  dmv_model_id(r->models.det), r->models.lmk ? dmv_model_id(r->models.lmk) : "none",
                  (double)r->o.min_score, r->o.max_side, r->o.scales);
-    snprintf(r->words, sizeof r->words, "rules %d mirror %d %s fingerprint %s", RULES,
-             r->o.mirror != 0, rest, hex);
+    snprintf(r->words, sizeof r->words, "rules %d mirror %d %s %s fingerprint %s", RULES,
+             r->o.mirror != 0, rest, r->job->change ? r->job->change_words : "", hex);
     return true;
 }
 
@@ -252,6 +252,10 @@ static bool embed(run *r, worker *w, size_t i)
     }
     if (dv_image_decode(data, size, job->names[i], &pic, NULL))
         goto done;
+    if (job->change && job->change(job->change_user, &pic, &w->err)) {
+        ok = false;
+        goto done;
+    }
     ok = find_vector(r, w, &pic, path, out, state) == DMV_OK;
     if (ok && r->cache)
         dv_cache_put(r->cache, key, *state == CLI_PICTURE_VECTOR ? out : NULL);

@@ -71,7 +71,7 @@ static bool find_people(verify_list *l)
     return true;
 }
 
-static bool open_list(verify *v)
+bool verify_open_list(verify *v)
 {
     dv_err e = {0};
     verify_list *l = &v->list;
@@ -165,7 +165,7 @@ static bool make_trials(const verify_list *l, verify_run *r)
     return true;
 }
 
-static void close_run(verify_run *r)
+void verify_close_run(verify_run *r)
 {
     cli_embedded_free(&r->m);
     dv_free(r->number);
@@ -192,7 +192,7 @@ static bool find_thresholds(verify_run *r)
     return true;
 }
 
-static bool run_model(verify *v, const char *model, verify_run *r)
+bool verify_run_model(verify *v, const char *model, verify_run *r)
 {
     dv_err e = {0};
     cli_embed_job job = {
@@ -205,6 +205,9 @@ static bool run_model(verify *v, const char *model, verify_run *r)
         .aligned = v->a.aligned || v->list.is_bin,
         .allow_missing = v->a.allow_missing,
         .no_cache = v->a.no_cache,
+        .change = v->a.change,
+        .change_user = v->a.change_user,
+        .change_words = v->a.change_words,
         .remedy = v->list.is_bin ? "fetch the set again, or go on without them by --allow-missing"
                                  : "--images must name the folder that the list's names are below; "
                                    "--allow-missing leaves their pairs out",
@@ -221,10 +224,10 @@ static bool run_model(verify *v, const char *model, verify_run *r)
     return find_thresholds(r);
 }
 
-static void close_verify(verify *v)
+void verify_close(verify *v)
 {
     for (size_t i = 0; i < CLI_MAX_TEXTS; i++)
-        close_run(&v->run[i]);
+        verify_close_run(&v->run[i]);
     close_list(&v->list);
     dv_free(v);
 }
@@ -242,18 +245,18 @@ bool cli_eval_pairs(const cli_common *o, const char *model, const char *images, 
                          .no_cache = 1,
                          .rates = {1e-2, 1e-3},
                          .n_rates = 2};
-    bool ok = open_list(v) && run_model(v, model, &v->run[0]);
+    bool ok = verify_open_list(v) && verify_run_model(v, model, &v->run[0]);
     if (ok) {
         const dv_metrics *x = &v->run[0].x;
         *out = (dv_verify_result){x->accuracy, x->std, x->tar[0].tar, x->tar[1].tar, x->threshold};
     }
-    close_verify(v);
+    verify_close(v);
     return ok;
 }
 
 /* ---- the command ---- */
 
-static bool parse_rates(verify_args *a)
+bool verify_parse_rates(verify_args *a)
 {
     const char *s = a->far ? a->far : "1e-2,1e-3";
     for (;;) {
@@ -284,16 +287,16 @@ static bool check_args(verify *v)
         return cli_error("--bootstrap %d: at most 1,000,000 rounds", a->bootstrap), false;
     if (!(a->near > 0 && a->near <= 1))
         return cli_error("--near %g: a similarity above 0 and up to 1", a->near), false;
-    return parse_rates(a) && verify_can_draw(v);
+    return verify_parse_rates(a) && verify_can_draw(v);
 }
 
 static int run_all(verify *v)
 {
-    if (!check_args(v) || !open_list(v))
+    if (!check_args(v) || !verify_open_list(v))
         return CLI_ERROR;
     v->n_runs = DV_MAX(v->a.models.n, 1);
     for (size_t i = 0; i < v->n_runs; i++)
-        if (!run_model(v, v->a.models.n ? v->a.models.v[i] : NULL, &v->run[i]))
+        if (!verify_run_model(v, v->a.models.n ? v->a.models.v[i] : NULL, &v->run[i]))
             return CLI_ERROR;
     if ((v->a.leak_check || v->a.train) && !verify_find_leaks(v))
         return CLI_ERROR;
@@ -356,6 +359,6 @@ int cli_eval_verify(int argc, char **argv)
         code = done;
     else
         code = run_all(v);
-    close_verify(v);
+    verify_close(v);
     return code;
 }

@@ -11,6 +11,7 @@ int cli_eval(int argc, char **argv)
         {"identify", "finding people in a gallery, among distractors", cli_eval_identify},
         {"cross", "gallery by one net, probes by another", cli_eval_cross},
         {"fairness", "errors by groups of people", cli_eval_fairness},
+        {"compress", "the same on pictures that went through H.264", cli_eval_compress},
         {"detect", "AP and AR of boxes against truth", cli_eval_detect},
     };
     return cli_subverb(argc, argv, subs, DV_COUNT(subs), "domovoi eval WORD ...");

@@ -49,6 +49,9 @@ typedef struct verify_args {
     double near;
     double rates[DV_MAX_RATES];
     size_t n_rates;
+    dmv_status (*change)(void *user, dv_picture *p, dv_err *e); /* of cli_embed_job */
+    void *change_user;
+    const char *change_words;
 } verify_args;
 
 typedef struct verify_leaks {
@@ -69,6 +72,11 @@ typedef struct verify {
     verify_leaks leaks;
 } verify;
 
+bool verify_open_list(verify *v); /* v->a to v->list; prints errors */
+bool verify_run_model(verify *v, const char *model, verify_run *r);
+void verify_close_run(verify_run *r);
+bool verify_parse_rates(verify_args *a); /* --far */
+void verify_close(verify *v);
 void verify_print(const verify *v);
 void verify_print_json(const verify *v);
 bool verify_write_report(const verify *v);

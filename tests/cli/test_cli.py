@@ -93,7 +93,7 @@ class Forms(Case):
     SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
                         'restore', 'verify'],
             'model': ['export', 'import', 'info', 'plan', 'quantize', 'verify'],
-            'eval': ['verify', 'identify', 'cross', 'fairness', 'detect'],
+            'eval': ['verify', 'identify', 'cross', 'fairness', 'compress', 'detect'],
             'bench': ['model', 'search', 'pipeline'], 'video': ['info', 'copy']}
 
     def test_help(self):
@@ -660,6 +660,35 @@ class Faces(Case):
         self.code(2, run('model', 'export', 'out.onnx', '-o', 'never.onnx'))
         self.error('no/such', 'model', 'export', net, '-o', 'no/such/never.onnx')
         self.assertFalse(glob.glob(os.path.join(TMP, 'never*')))
+
+    def test_compress(self):
+        if without_video() or 'FFmpeg\'s libraries are there' not in run('doctor').out:
+            self.skipTest('no video in this build, or no FFmpeg on this machine')
+        d = os.path.join(TMP, 'cpairs')
+        os.makedirs(d, exist_ok=True)
+        for i, photo in enumerate(PHOTOS[:2]):
+            self.code(0, run('align', photo, '--best', '-o', os.path.join(d, f'{i}.png')))
+        rows = ''
+        for i in range(10):
+            for copy in ('a', 'b'):
+                shutil.copy(os.path.join(d, '0.png'), os.path.join(d, f'{copy}{i}.png'))
+            shutil.copy(os.path.join(d, '1.png'), os.path.join(d, f'c{i}.png'))
+            rows += f'a{i}.png\tb{i}.png\t1\na{i}.png\tc{i}.png\t0\n'
+        put('c.txt', rows.encode())
+        some = ['eval', 'compress', '--images', d, '--pairs', 'c.txt', '--aligned', '--no-cache']
+        p = self.code(0, run(*some, '--levels', 'fair=20,awful=51', '--far', '1e-1', '--report', 'c.md',
+                             '--json'))
+        (r,) = lines(p)
+        self.assertEqual([x['name'] for x in r['levels']], ['none', 'fair', 'awful'])
+        self.assertGreater(r['levels'][1]['bytes_per_picture'], 2 * r['levels'][2]['bytes_per_picture'])
+        (net,) = r['nets']
+        self.assertGreater(net['ms'], 0)
+        self.assertEqual(net['levels'][0]['accuracy'], 1)
+        self.assertEqual(net['levels'][0]['tar'][0]['far'], 0.1)
+        with open(os.path.join(TMP, 'c.md')) as f:
+            self.assertIn('awful (CRF 51', f.read())
+        self.error('NAME=CRF', *some, '--levels', 'a=99')
+        self.error('are needed', 'eval', 'compress', '--pairs', 'c.txt')
 
     def test_quantize(self):
         if 'no ONNX import' in run('doctor').out:
