@@ -295,7 +295,7 @@ static void resize_mode(dv_lower *L, resize *r)
         lw_unsupported(L, "mode %s", mode);
     r->coord = DV_COORD_ASYMMETRIC;
     r->nearest = -1;
-    if (!strcmp(L->n->op_type, "Upsample") || L->o->opset < 11)
+    if (!strcmp(L->o->n->op_type, "Upsample") || L->o->opset < 11)
         return;
     static const char *const coords[] = {"half_pixel", "asymmetric", "align_corners",
                                          "pytorch_half_pixel"};
@@ -393,7 +393,7 @@ static void lower_resize(dv_lower *L)
             ? axes[0] || axes[1] != 1 || axes[2] != 2 || axes[3] != 3
             : n && (n != 2 || (axes[0] != 2 && axes[0] != -2) || (axes[1] != 3 && axes[1] != -1)))
         lw_unsupported(L, "axes other than height and width");
-    bool old = !strcmp(L->n->op_type, "Upsample") || L->o->opset < 11;
+    bool old = !strcmp(L->o->n->op_type, "Upsample") || L->o->opset < 11;
     const Onnx__AttributeProto *a = lw_attr(L, "scales"); /* Upsample-7 */
     int32_t sizes = old ? -1 : lw_in(L, 3);
     if (a) {
