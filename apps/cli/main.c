@@ -22,7 +22,7 @@ static const entry verbs[] = {
     {{"gallery", "list, show, rename, remove, export, import, backup, restore, verify",
       cli_gallery},
      "People"},
-    {{"model", "import a net from ONNX; info, plan, verify", cli_model}, "Nets"},
+    {{"model", "import a net; info, plan, verify", cli_model}, "Nets"},
     {{"bench", "time a net", cli_bench}, "Nets"},
     {{"eval", "accuracy on a list of pairs", cli_eval}, "Nets"},
     {{"doctor", "check the installation", cli_doctor}, "Nets"},

@@ -428,6 +428,49 @@ int32_t lw_poison(dv_lower *L)
     return t;
 }
 
+/* ---- windows ---- */
+
+void lw_same_pads(dv_lower *L, int64_t h, int64_t width, lw_window *w, bool lower)
+{
+    for (int i = 0; i < 2; i++) {
+        int64_t in = i ? width : h, span = w->d[i] * (w->k[i] - 1) + 1, total = span - 1;
+        if (w->s[i] > 1) {
+            if (in < 0) {
+                lw_unsupported(L, "auto_pad on a picture of free size (give sizes at import)");
+                return;
+            }
+            total = ((in + w->s[i] - 1) / w->s[i] - 1) * w->s[i] + span - in;
+            total = DV_MAX(total, 0);
+        }
+        w->p[i] = lower ? total - total / 2 : total / 2;
+        w->p[i + 2] = total - w->p[i];
+    }
+}
+
+void lw_check_window(dv_lower *L, const lw_window *w)
+{
+    for (int i = 0; i < 2; i++)
+        if (w->k[i] < 1 || w->s[i] < 1 || w->d[i] < 1 || w->k[i] > LW_WINDOW_MAX ||
+            w->s[i] > LW_WINDOW_MAX || w->d[i] > LW_WINDOW_MAX)
+            lw_bad(L, "a kernel of %lld with stride %lld and dilation %lld", (long long)w->k[i],
+                   (long long)w->s[i], (long long)w->d[i]);
+    for (int i = 0; i < 4; i++)
+        if (w->p[i] < 0 || w->p[i] > LW_PAD_MAX)
+            lw_bad(L, "a padding of %lld", (long long)w->p[i]);
+}
+
+void lw_put_window(dv_lower *L, const lw_window *w)
+{
+    static const int64_t none[4] = {0};
+    lw_ints(L, DV_A_KERNEL, w->k, 2);
+    if (w->s[0] != 1 || w->s[1] != 1)
+        lw_ints(L, DV_A_STRIDE, w->s, 2);
+    if (w->d[0] != 1 || w->d[1] != 1)
+        lw_ints(L, DV_A_DILATION, w->d, 2);
+    if (memcmp(w->p, none, sizeof none))
+        lw_ints(L, DV_A_PADS, w->p, 4);
+}
+
 /* ---- constants ---- */
 
 int32_t lw_add_const(dv_lower *L, dv_dtype type, int rank, const int64_t *dims, const void *data)

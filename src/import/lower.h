@@ -117,6 +117,17 @@ void lw_floats(dv_lower *L, uint16_t key, const float *v, size_t n);
 int32_t lw_end(dv_lower *L);
 void lw_end_many(dv_lower *L, int n_out, int32_t *out);
 
+/* A window that moves over a picture. */
+#define LW_WINDOW_MAX 4096 /* of kernel, stride, dilation */
+#define LW_PAD_MAX 65536
+typedef struct lw_window {
+    int64_t k[2], s[2], d[2], p[4]; /* p: top, left, bottom, right */
+} lw_window;
+/* Padding that makes the output ceil(in / stride) large. */
+void lw_same_pads(dv_lower *L, int64_t h, int64_t width, lw_window *w, bool lower);
+void lw_check_window(dv_lower *L, const lw_window *w); /* fails where it is out of range */
+void lw_put_window(dv_lower *L, const lw_window *w);   /* attributes of the node just begun */
+
 /* Constants. The data is copied. */
 int32_t lw_add_const(dv_lower *L, dv_dtype type, int rank, const int64_t *dims, const void *data);
 int32_t lw_scalar(dv_lower *L, float v);
