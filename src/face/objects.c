@@ -220,10 +220,18 @@ static const char *label_at(const char *list, int cls, size_t *length)
     return list;
 }
 
+/* Detectors of faces need no list. */
+static const char *labels_of(const dmv_model *m)
+{
+    const char *list = dv_meta_text(&m->meta, "labels");
+    const dv_decoder *d = dv_decoder_find(dv_meta_text(&m->meta, "decoder"));
+    return list ? list : d && !d->objects ? "face" : NULL;
+}
+
 void dv_model_label(const dmv_model *m, int cls, char *out, size_t size)
 {
     size_t n;
-    const char *s = label_at(dv_meta_text(&m->meta, "labels"), cls, &n);
+    const char *s = label_at(labels_of(m), cls, &n);
     n = DV_MIN(n, size - 1);
     if (s && cls >= 0) {
         memcpy(out, s, n);
@@ -235,7 +243,7 @@ void dv_model_label(const dmv_model *m, int cls, char *out, size_t size)
 
 int dv_model_class(const dmv_model *m, const char *label)
 {
-    const char *list = dv_meta_text(&m->meta, "labels");
+    const char *list = labels_of(m);
     const size_t wanted = strlen(label);
     for (int cls = 0; list && wanted; cls++) {
         const size_t n = strcspn(list, ",");
