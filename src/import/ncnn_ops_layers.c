@@ -119,7 +119,7 @@ static void lower_full(dv_lower *L)
     int32_t in[3] = {ncnn_in(L, 0), -1, -1};
     int64_t n = count_of(L, 0), size = ncnn_int(L, 2, 0);
     no_int8(L, 8);
-    if (size < 1 || size % n)
+    if (lw_ok(L) && (size < 1 || size % n))
         lw_bad(L, "%lld weights for %lld values", (long long)size, (long long)n);
     if (!lw_ok(L))
         return;
