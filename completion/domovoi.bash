@@ -34,17 +34,18 @@ _domovoi() {
     --color) COMPREPLY=($(compgen -W 'rgb bgr gray' -- "$cur")); return ;;
     --landmark-order) COMPREPLY=($(compgen -W '5 68' -- "$cur")); return ;;
     --decoder)
-        COMPREPLY=($(compgen -W 'yunet ultraface ultraface-raw retinaface' -- "$cur")); return ;;
+        COMPREPLY=($(compgen -W 'yunet ultraface ultraface-raw retinaface scrfd
+            blazeface ssd fastestdet' -- "$cur")); return ;;
     --threads | -t | --fmr | --threshold | --min-score | --max-side | --scales | --runs | --size | \
         --top | --name | --licence | --origin | --mean | --scale | --crop | --dim | \
-        --thresholds | --thresholds-from | --probes)
+        --thresholds | --thresholds-from | --probes | --labels | --class)
         return ;;
     --form) COMPREPLY=($(compgen -W 'float int8 fp16' -- "$cur")); return ;;
     --images) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
     esac
 
     case $verb in
-    detect) opts="$out $cpu $det --draw" ;;
+    detect) opts="$out $cpu $det --draw --objects --class" ;;
     align) opts="$out $cpu $det --output --best" ;;
     embed) opts="$out $cpu $det --model --mirror --aligned --best --output" ;;
     verify) opts="$out $cpu $det --model --mirror --aligned --threshold --fmr" ;;
@@ -59,7 +60,7 @@ _domovoi() {
         case ${COMP_WORDS[2]} in
         import)
             opts+=' --output --kind --name --licence --origin --color --mean --scale --decoder
-                --landmark-order --crop --dim --thresholds --thresholds-from --size' ;;
+                --landmark-order --crop --dim --thresholds --thresholds-from --size --labels --exact' ;;
         export) opts+=' --output' ;;
         plan) opts+=" $cpu --size" ;;
         quantize)

@@ -216,8 +216,8 @@ static void others_agree(void **state)
         int scales;      /* BlazeFace is for large faces: it needs tiles here */
         size_t missed;   /* at most */
         double iou, off; /* mean overlap at least; mean distance of the points at most, in eyes */
-    } others[2] = {{"models/detect/scrfd_500m_kps-opt2.param", 1, 0, 0.8, 0.12},
-                   {"models/detect/face_detection_short_range.tflite", 2, 2, 0.6, 0.25}};
+    } others[2] = {{"models/detect/scrfd_500m_kps-opt2.param", 1, 0, 0.8, 0.15},
+                   {"models/detect/face_detection_short_range.tflite", 2, 2, 0.6, 0.28}};
     net y = load_net("DOMOVOI_SHARED", "models/detect/yunet_n_dynamic.onnx");
     char path[MAX_PATH];
     (void)state;
