@@ -7,18 +7,19 @@ _domovoi() {
     COMPREPLY=()
 
     if [[ $COMP_CWORD -eq 1 ]]; then
-        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
-            eval doctor help --help --version' -- "$cur"))
+        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video train model
+            bench eval calibrate doctor help --help --version' -- "$cur"))
         return
     fi
     case $verb in
     help)
-        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
-            eval doctor' -- "$cur"))
+        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video train model
+            bench eval calibrate doctor' -- "$cur"))
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
     model) sub='export import info plan quantize verify' ;;
-    eval) sub='verify' ;;
+    eval) sub='verify detect' ;;
+    video) sub='info copy' ;;
     bench) sub='model search pipeline' ;;
     esac
     # After bench a net or an option may stand as well.
@@ -38,10 +39,18 @@ _domovoi() {
             blazeface ssd fastestdet' -- "$cur")); return ;;
     --threads | -t | --fmr | --threshold | --min-score | --max-side | --scales | --runs | --size | \
         --top | --name | --licence | --origin | --mean | --scale | --crop | --dim | \
-        --thresholds | --thresholds-from | --probes | --labels | --class)
+        --thresholds | --thresholds-from | --probes | --labels | --class | --timeout | --rate | --camera-size | \
+        --seed | --max-fps | --frames | --seconds | --crf | --bitrate | --far | --bootstrap | --near)
+        return ;;
+    --transport) COMPREPLY=($(compgen -W 'tcp udp' -- "$cur")); return ;;
+    --degrade)
+        COMPREPLY=($(compgen -W 'noise jpeg= h264= gain rain distractor=' -- "$cur")); return ;;
+    --format)
+        [[ $verb == eval ]] &&
+            COMPREPLY=($(compgen -W 'auto mot frames wider points coco' -- "$cur"))
         return ;;
     --form) COMPREPLY=($(compgen -W 'float int8 fp16' -- "$cur")); return ;;
-    --images) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    --images | --train | --impostors) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
     esac
 
     case $verb in
@@ -75,7 +84,28 @@ _domovoi() {
         pipeline) opts+=" $det --model --mirror --gallery" ;;
         *) opts+=' --model --size --layers' ;;
         esac ;;
-    eval) opts="$out $cpu $det --model --mirror --images --pairs --aligned --dump" ;;
+    video)
+        opts="$out --transport --timeout --rate --camera-size --format"
+        [[ ${COMP_WORDS[2]} == copy ]] && opts+=' --output --degrade --seed --max-fps --frames
+            --seconds --size --crf --bitrate --threads' ;;
+    train) opts="$out $cpu --data --output --net --act --width --depth --se --dim
+        --loss --margin --scale --smooth --epochs --batch --rate
+        --schedule --momentum --decay --least --no-mirror --colour --seed --checkpoint --save-every --resume
+        --teacher --distill --teacher-cache" ;;
+    eval)
+        opts="$out $cpu $det --model --mirror --aligned --no-cache --allow-missing"
+        case ${COMP_WORDS[2]} in
+        verify)
+            opts+=' --images --pairs --far --bootstrap --seed --roc --det --hist --report --dump --leak-check --train
+                --train-aligned --near' ;;
+        detect)
+            opts="$out $cpu $det --truth --format --images --boxes --class --truth-size --size
+                --first-frame --frames --max-dets --easy --medium --hard --pr --report --dump
+                --allow-missing" ;;
+        esac ;;
+    calibrate)
+        opts="$out $cpu $det --model --mirror --impostors --fmr --output --gallery --dry-run --aligned
+            --allow-missing --no-cache" ;;
     doctor) opts="$out $cpu --gallery" ;;
     esac
     if [[ $cur == -* ]]; then

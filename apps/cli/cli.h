@@ -6,6 +6,8 @@
  * options.c  command line and messages      inputs.c  pictures named on the command line
  * faces.c    nets, pipeline, thresholds     json.c    the JSON that goes to stdout
  * net.c      one bare net, for bench, plan  terminal.c  progress, end of output
+ * embed_pictures.c  embeddings of a list of pictures, cached
+ * detect_pictures.c  faces of a list of pictures
  */
 #ifndef DV_CLI_H
 #define DV_CLI_H
@@ -33,6 +35,11 @@ int cli_export(int argc, char **argv);   /* model export */
 int cli_bench(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_eval(int argc, char **argv);
+int cli_video(int argc, char **argv);
+int cli_train(int argc, char **argv);
+int cli_calibrate(int argc, char **argv);
+int cli_eval_verify(int argc, char **argv); /* eval verify */
+int cli_eval_detect(int argc, char **argv); /* eval detect */
 
 /* "VERB" or "VERB SUBVERB", for messages. */
 extern const char *cli_verb_name;
@@ -70,8 +77,14 @@ enum {
     CLI_FLAG /* int* = 1 */,
     CLI_INT /* int* */,
     CLI_REAL /* double* */,
-    CLI_TEXT /* const char** */
+    CLI_TEXT /* const char** */,
+    CLI_TEXTS /* cli_texts*: may be given several times */
 };
+#define CLI_MAX_TEXTS 16
+typedef struct cli_texts {
+    const char *v[CLI_MAX_TEXTS];
+    size_t n;
+} cli_texts;
 typedef struct cli_option {
     const char *name; /* without "--"; "output" is also -o */
     const char *arg;  /* what the help calls the value; NULL for flags */
@@ -162,6 +175,75 @@ void cli_net_close(cli_net *n);
 /* bench_peak.c: runs `rounds` x 12 independent multiply-add chains of the widest vectors that
  * `cpu` has; returns how many multiply-adds (of one float each) that were. */
 double cli_peak_run(unsigned cpu, size_t rounds);
+
+/* ---- embeddings of many pictures (embed_pictures.c) ---- */
+
+enum { CLI_PICTURE_MISSING = 0, CLI_PICTURE_VECTOR = 1, CLI_PICTURE_NO_FACE = 2 };
+
+typedef struct cli_embed_job {
+    const cli_common *o; /* nets, --mirror, --threads, --cpu, --quiet, ... */
+    const char *model;   /* the embedder; NULL: that of o, or the default net */
+    char *const *names;  /* paths of n pictures */
+    size_t n;
+    const char *folder; /* names are below it; NULL: they are whole paths */
+    /* Picture files in memory, one a name; names are for messages then. NULL: files on disk. */
+    const struct cli_memory {
+        const void *data;
+        size_t size;
+    } * memory;
+    int aligned;        /* the pictures are faces of 112 x 112 */
+    int allow_missing;  /* pictures that cannot be read are told and left out */
+    int no_cache;       /* read and write no cache */
+    const char *remedy; /* what to do if pictures are missing, or NULL */
+} cli_embed_job;
+
+typedef struct cli_embedded {
+    size_t n, dim;
+    float *vectors; /* n x dim, unit length; zeros where there is none */
+    uint8_t *state; /* CLI_PICTURE_* of each */
+    size_t missing, faceless, cached;
+    double ms;      /* of a picture that was not cached, on one thread; NAN if all were */
+    double seconds; /* in all */
+    int threads;
+    char name[128], id[33], cpu[80]; /* of the embedder; instruction sets */
+} cli_embedded;
+
+/* Embeds every picture once, in parallel, with a progress bar; with detection unless aligned: the
+ * face with the largest score x width. Embeddings are kept in $DOMOVOI_CACHE/embeddings or
+ * ${XDG_CACHE_HOME:-~/.cache}/domovoi/embeddings. Prints errors: missing pictures (also damaged
+ * ones), which are an error unless allowed, wrong sizes, vectors that are not finite; warns of
+ * pictures without a face. On false nothing is to be freed. */
+bool cli_embed_pictures(const cli_embed_job *job, cli_embedded *out);
+void cli_embedded_free(cli_embedded *m);
+
+/* ---- faces of many pictures (detect_pictures.c) ---- */
+
+struct dv_boxes;
+typedef struct cli_detect_job {
+    const cli_common *o;   /* nets, --min-score, --max-side, --scales, --threads, --cpu, --quiet */
+    const char *detector;  /* NULL: that of o, or the default net */
+    char *const *paths;    /* of n pictures */
+    const uint32_t *image; /* what dv_box.image becomes, by picture */
+    size_t n;
+    int allow_missing;  /* pictures that cannot be read are told and left out */
+    const char *remedy; /* what to do if pictures are missing */
+} cli_detect_job;
+
+typedef struct cli_detected {
+    struct dv_boxes *boxes; /* class 0, in the order of the pictures, with points */
+    uint8_t *missing;       /* by picture */
+    size_t n_missing;
+    int width, height; /* of all pictures; 0 if they differ */
+    double ms;         /* a picture, on one thread, reading included */
+    double seconds;
+    int threads;
+    char name[128], id[33], cpu[80]; /* of the detector; instruction sets */
+} cli_detected;
+
+/* Detects in every picture, in parallel, with a progress bar. Prints errors. On false nothing is
+ * to be freed. */
+bool cli_detect_pictures(const cli_detect_job *job, cli_detected *out);
+void cli_detected_free(cli_detected *d);
 
 /* What `eval verify` finds for an embedder on a list of pairs; prints errors. */
 struct dv_verify_result;

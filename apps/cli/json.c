@@ -8,24 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Bytes of the UTF-8 character at s, 0 if there is none (overlong, surrogate, cut). */
-static size_t utf8_length(const unsigned char *s)
-{
-    if (s[0] < 0x80)
-        return 1;
-    if (s[0] >= 0xC2 && s[0] <= 0xDF)
-        return (s[1] & 0xC0) == 0x80 ? 2 : 0;
-    if (s[0] >= 0xE0 && s[0] <= 0xEF) {
-        unsigned lo = s[0] == 0xE0 ? 0xA0 : 0x80, hi = s[0] == 0xED ? 0x9F : 0xBF;
-        return s[1] >= lo && s[1] <= hi && (s[2] & 0xC0) == 0x80 ? 3 : 0;
-    }
-    if (s[0] >= 0xF0 && s[0] <= 0xF4) {
-        unsigned lo = s[0] == 0xF0 ? 0x90 : 0x80, hi = s[0] == 0xF4 ? 0x8F : 0xBF;
-        return s[1] >= lo && s[1] <= hi && (s[2] & 0xC0) == 0x80 && (s[3] & 0xC0) == 0x80 ? 4 : 0;
-    }
-    return 0;
-}
-
 static void put_string(FILE *f, const char *text)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -41,7 +23,7 @@ static void put_string(FILE *f, const char *text)
         } else if (*s < 0x20 || *s == 0x7f) {
             fprintf(f, "\\u%04x", *s++);
         } else {
-            size_t n = utf8_length(s);
+            size_t n = dv_utf8_length((const char *)s);
             if (n)
                 fwrite(s, 1, n, f);
             else
