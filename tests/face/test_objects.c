@@ -230,7 +230,7 @@ static uint8_t *make(dmv_model **model, int64_t w, int64_t h, int64_t n, const f
     dv_meta m = {0};
     dv_err e = {0};
     uint8_t *file = NULL;
-    size_t size;
+    size_t size = 0;
     int32_t out[2];
     dv_graph_init(&g);
     const int32_t in = dv_graph_add_tensor(&g, "input", DV_F32, 4, in_dims);
