@@ -50,9 +50,9 @@ dmv_status dv_import_ncnn(const uint8_t *param, size_t param_size, const uint8_t
 typedef enum dv_import_format { DV_IMPORT_ONNX, DV_IMPORT_TFLITE, DV_IMPORT_NCNN } dv_import_format;
 dv_import_format dv_import_guess(const uint8_t *data, size_t size);
 
-/* Fills in meta from what is known of the net: by the SHA-256 of its file, else by its
- * inputs and outputs (YuNet, Ultra-Light, embedders of 112x112, 68 landmarks); a file that
- * `model export` wrote says the rest itself. */
+/* Fills in meta from what is known of the net: by the SHA-256 of its file (of ncnn's the weights),
+ * else by its inputs and outputs (YuNet, SCRFD, BlazeFace, Ultra-Light, SSD, FastestDet, embedders
+ * of 112x112, 68 landmarks); a file that `model export` wrote says the rest itself. */
 dmv_status dv_import_profile(const uint8_t *data, size_t size, const char *name, const dv_graph *g,
                              dv_meta *m, dv_err *e);
 
