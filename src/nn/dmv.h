@@ -56,8 +56,8 @@ typedef struct dv_meta {
  *   name licence origin source   text, for people; source = file name it came from
  *   color           text  rgb | bgr | gray: what the net expects
  *   mean, scale     float x1 or x3, per channel of that order: value = (pixel - mean) * scale
- *   decoder         text  yunet | ultraface | ultraface-raw | retinaface | scrfd | blazeface (faces),
- *                         ssd | fastestdet (objects)
+ *   decoder         text  faces: yunet | ultraface | ultraface-raw | retinaface | scrfd |
+ *                         blazeface; objects: ssd | fastestdet
  *   fit             text  stretch: pictures are squeezed into a detector's input; else they keep
  *                         their shape
  *   nms_iou         float overlap above which one of two boxes of a class goes
