@@ -35,10 +35,11 @@ _domovoi() {
     --color) COMPREPLY=($(compgen -W 'rgb bgr gray' -- "$cur")); return ;;
     --landmark-order) COMPREPLY=($(compgen -W '5 68' -- "$cur")); return ;;
     --decoder)
-        COMPREPLY=($(compgen -W 'yunet ultraface ultraface-raw retinaface' -- "$cur")); return ;;
+        COMPREPLY=($(compgen -W 'yunet ultraface ultraface-raw retinaface scrfd
+            blazeface ssd fastestdet' -- "$cur")); return ;;
     --threads | -t | --fmr | --threshold | --min-score | --max-side | --scales | --runs | --size | \
         --top | --name | --licence | --origin | --mean | --scale | --crop | --dim | \
-        --thresholds | --thresholds-from | --probes | --timeout | --rate | --camera-size | \
+        --thresholds | --thresholds-from | --probes | --labels | --class | --timeout | --rate | --camera-size | \
         --seed | --max-fps | --frames | --seconds | --crf | --bitrate | --far | --bootstrap | --near)
         return ;;
     --transport) COMPREPLY=($(compgen -W 'tcp udp' -- "$cur")); return ;;
@@ -53,7 +54,7 @@ _domovoi() {
     esac
 
     case $verb in
-    detect) opts="$out $cpu $det --draw" ;;
+    detect) opts="$out $cpu $det --draw --objects --class" ;;
     align) opts="$out $cpu $det --output --best" ;;
     embed) opts="$out $cpu $det --model --mirror --aligned --best --output" ;;
     verify) opts="$out $cpu $det --model --mirror --aligned --threshold --fmr" ;;
@@ -68,7 +69,7 @@ _domovoi() {
         case ${COMP_WORDS[2]} in
         import)
             opts+=' --output --kind --name --licence --origin --color --mean --scale --decoder
-                --landmark-order --crop --dim --thresholds --thresholds-from --size' ;;
+                --landmark-order --crop --dim --thresholds --thresholds-from --size --labels --exact' ;;
         export) opts+=' --output' ;;
         plan) opts+=" $cpu --size" ;;
         quantize)

@@ -72,6 +72,7 @@ typedef struct cli_common {
     float threshold; /* NAN = not given */
     double fmr;      /* 0 = not given; default 1e-4 or the lowest the model states */
     float min_score;
+    bool min_score_given;
     int max_side, scales, mirror; /* 0 = not given */
 } cli_common;
 
@@ -314,8 +315,8 @@ void cli_js_floats(cli_json *j, const char *key, const float *v, size_t n);
 void cli_js_line(cli_json *j); /* end of the object's line */
 /* "box", "score", "landmarks", "quality" of a face, inside an open object. */
 void cli_js_face(cli_json *j, const dmv_face *face);
-/* {"image":..,"width":..,"height":..,"faces":[ : left open for the faces. */
-void cli_js_picture(cli_json *j, const char *path, const dv_picture *pic);
+/* {"image":..,"width":..,"height":..,KEY:[ : left open for the faces. */
+void cli_js_picture(cli_json *j, const char *path, const char *key, const dv_picture *pic);
 void cli_js_picture_end(cli_json *j);
 
 /* ---- terminal ---- */

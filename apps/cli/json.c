@@ -137,13 +137,13 @@ void cli_js_face(cli_json *j, const dmv_face *face)
     cli_js_fixed(j, "quality", face->quality < 0 ? NAN : face->quality, 4);
 }
 
-void cli_js_picture(cli_json *j, const char *path, const dv_picture *pic)
+void cli_js_picture(cli_json *j, const char *path, const char *key, const dv_picture *pic)
 {
     cli_js_open(j, NULL, '{');
     cli_js_text(j, "image", path);
     cli_js_int(j, "width", pic->width);
     cli_js_int(j, "height", pic->height);
-    cli_js_open(j, "faces", '[');
+    cli_js_open(j, key, '[');
 }
 
 void cli_js_picture_end(cli_json *j)

@@ -23,7 +23,7 @@ static const entry verbs[] = {
       cli_gallery},
      "People"},
     {{"video", "what a video or camera gives; copy it, also made worse", cli_video}, "Video"},
-    {{"model", "import a net from ONNX; info, plan, verify", cli_model}, "Nets"},
+    {{"model", "import a net; info, plan, verify", cli_model}, "Nets"},
     {{"train", "an embedder from pictures of people", cli_train}, "Nets"},
     {{"bench", "time a net", cli_bench}, "Nets"},
     {{"eval", "how good nets are: pairs of people, boxes", cli_eval}, "Nets"},

@@ -287,6 +287,7 @@ static int check_common(cli_common *c, const reals *r)
         return cli_error("--scales %d: 1 to 8", c->scales);
     c->threshold = (float)r->threshold;
     c->min_score = isnan(r->min_score) ? 0.6f : (float)r->min_score;
+    c->min_score_given = !isnan(r->min_score);
     quiet = c->quiet;
     return CLI_YES;
 }

@@ -269,7 +269,7 @@ static const char parts[] = "reads PNM"
                             "; no drawing (cairo)"
 #endif
 #ifdef DV_HAVE_IMPORT
-                            "; imports ONNX"
+                            "; imports ONNX, TensorFlow Lite, ncnn"
 #else
                             "; no ONNX import (protobuf-c)"
 #endif

@@ -117,7 +117,7 @@ static size_t passed(const work *w, size_t k)
 static void print_json(const work *w, const char *path, const dv_picture *pic)
 {
     cli_json j = {.f = stdout};
-    cli_js_picture(&j, path, pic);
+    cli_js_picture(&j, path, "faces", pic);
     for (size_t i = 0; i < w->f.n_faces; i++) {
         cli_js_open(&j, NULL, '{');
         cli_js_face(&j, &w->f.faces[i]);

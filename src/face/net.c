@@ -67,8 +67,7 @@ void dv_net_close(dv_net *n)
 static uint8_t *byte_input(dv_net *n)
 {
     float scale, zero;
-    uint8_t *to =
-        n->nchw && n->prep.channels == 3 ? dv_exec_input_u8(n->x, 0, &scale, &zero) : NULL;
+    uint8_t *to = n->prep.channels == 3 ? dv_exec_input_u8(n->x, 0, n->nchw, &scale, &zero) : NULL;
     for (int c = 0; to && c < 3; c++)
         if (n->prep.mean[c] != zero || n->prep.scale[c] != scale)
             return NULL;
@@ -95,19 +94,23 @@ dmv_status dv_net_shape(dv_net *n, int w, int h, dv_err *e)
     return s;
 }
 
-void dv_net_run(dv_net *n, const uint8_t *rgb)
+void dv_net_feed(dv_net *n, const uint8_t *rgb)
 {
-    if (n->bytes) {
-        const size_t count = (size_t)n->w * (size_t)n->h * 3;
-        memcpy(n->bytes, rgb, count);
-        for (size_t i = 0; n->prep.bgr && i < count; i += 3) {
-            n->bytes[i] = rgb[i + 2];
-            n->bytes[i + 2] = rgb[i];
-        }
-        dv_exec_run(n->x);
+    if (!n->bytes) {
+        dv_prep_run(&n->prep, n->x->k, rgb, 3 * (size_t)n->w, n->w, n->h, n->nchw && !n->nhwc,
+                    n->nhwc ? n->nhwc : dv_exec_input(n->x, 0));
         return;
     }
-    dv_prep_run(&n->prep, n->x->k, rgb, 3 * (size_t)n->w, n->w, n->h, n->nchw && !n->nhwc,
-                n->nhwc ? n->nhwc : dv_exec_input(n->x, 0));
+    const size_t count = (size_t)n->w * (size_t)n->h * 3;
+    memcpy(n->bytes, rgb, count);
+    for (size_t i = 0; n->prep.bgr && i < count; i += 3) {
+        n->bytes[i] = rgb[i + 2];
+        n->bytes[i + 2] = rgb[i];
+    }
+}
+
+void dv_net_run(dv_net *n, const uint8_t *rgb)
+{
+    dv_net_feed(n, rgb);
     dv_exec_run(n->x);
 }

@@ -240,6 +240,52 @@ class Forms(Case):
         with open(old, 'rb') as f:
             self.assertEqual(f.read(), b'what was here')
 
+    # Two boxes and the scores of three classes for any picture, in ncnn's two files.
+    NCNN = (b'7767517\n4 4\nInput in 0 1 x 0=32 1=32 2=3\nReLU r 1 1 x y\n'
+            b'MemoryData b 0 1 ssd_boxes 0=4 1=2\nMemoryData s 0 1 ssd_scores 0=3 1=2\n')
+
+    def test_objects(self):
+        if 'no ONNX import' in run('doctor').out:
+            self.skipTest('built without import')
+        text = put('objects.param', self.NCNN)
+        form = ('model', 'import', text, '-o', 'objects.dmv', '--kind', 'detector', '--decoder',
+                'ssd', '--color', 'rgb', '--labels', 'cat,person,dog')
+        if os.path.exists(os.path.join(TMP, 'objects.bin')):
+            os.remove(os.path.join(TMP, 'objects.bin'))
+        p = self.error('objects.bin', *form)
+        self.assertIn('wanted beside it', p.err)
+        numbers = array.array('f', [0.25, 0.5, 0.75, 1, 0, 0, 0.5, 0.5, 0.1, 0.9, 0, 0, 0, 0.7])
+        put('objects.bin', numbers.tobytes()[:-4])
+        self.error("layer 's' (MemoryData, line 6)", *form)
+        put('objects.bin', numbers.tobytes())
+        self.error('did you mean ssd', *form[:7], '--decoder', 'sdd')
+        self.code(0, run(*form))
+        info = lines(self.code(0, run('model', 'info', 'objects.dmv', '--json')))[0]
+        self.assertEqual(info['metadata']['labels'], 'cat,person,dog')
+        put('square.ppm', b'P6 200 100 255 ' + bytes(60000))
+        detect = ('detect', 'square.ppm', '--detector', 'objects.dmv')
+        p = lines(self.code(0, run(*detect, '--objects', '--json')))[0]
+        # the picture fills the upper half of the input
+        self.assertEqual([(o['label'], o['class'], o['score']) for o in p['objects']],
+                         [('person', 1, 0.9), ('dog', 2, 0.7)])
+        self.assertEqual(p['objects'][0]['box'], [100, 50, 100, 100])
+        p = lines(self.code(0, run(*detect, '--class', 'dog', '--json')))[0]
+        self.assertEqual(len(p['objects']), 1)
+        self.assertIn('0 objects', self.code(0, run(*detect, '--class', 'cat')).out)
+        self.assertIn('person', self.code(0, run(*detect, '--objects')).out)
+        self.error('cow', *detect, '--class', 'cow')
+        self.error('--scales', *detect, '--objects', '--scales', '2')
+        self.error('objects of many classes', *detect)
+
+    def test_wrong_tflite(self):
+        if 'no ONNX import' in run('doctor').out:
+            self.skipTest('built without import')
+        for name, data in (('cut', b'\x18\0\0\0TFL3'), ('far', b'\xff' * 4 + b'TFL3' * 20)):
+            path = put(name + '.tflite', data)
+            self.error(name + '.tflite', 'model', 'import', path, '-o', 'never.dmv')
+        self.error('TensorFlow Lite', 'model', 'import', put('no.tflite', b'no'), '-o', 'never.dmv')
+        self.assertFalse(os.path.exists(os.path.join(TMP, 'never.dmv')))
+
     def check_times(self, t):
         self.assertTrue(0 < t['min_ms'] <= t['median_ms'] <= t['p95_ms'], t)
         self.assertTrue(t['min_ms'] <= t['mean_ms'], t)
