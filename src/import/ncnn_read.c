@@ -255,7 +255,7 @@ dmv_status dv_ncnn_parse(const uint8_t *param, size_t param_size, const uint8_t 
     memcpy(p->text, param, param_size);
     p->text[param_size] = 0;
     p->file_size = param_size + bin_size;
-    p->bin = (dv_reader){.p = bin, .end = bin + bin_size};
+    p->bin = (dv_reader){.p = bin, .end = bin ? bin + bin_size : NULL};
     cursor c = {.p = p, .next = p->text, .e = e};
     dmv_status st = memchr(param, 0, param_size)
                         ? dv_fail(e, DMV_ERR_FORMAT,
