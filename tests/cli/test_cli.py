@@ -34,8 +34,6 @@ PHOTOS = []
 
 def run(*args, env=None, stdout=subprocess.PIPE, data=None, program=PROGRAM):
     e = dict(os.environ, DOMOVOI_MODELS=MODELS, HOME=TMP, LC_ALL='C')
-    # Under AddressSanitizer: fontconfig, which cairo draws text with, never frees its cache.
-    e.setdefault('LSAN_OPTIONS', f'suppressions={TMP}/leaks.txt:print_suppressions=0')
     for key in ('DOMOVOI_GALLERY', 'DOMOVOI_CACHE', 'XDG_CACHE_HOME', 'XDG_DATA_HOME'):
         e.pop(key, None)
     e.update(env or {})
@@ -967,7 +965,6 @@ def find_material():
 
 if __name__ == '__main__':
     try:
-        put('leaks.txt', b'leak:libfontconfig\n')
         if PART == 'faces':
             missing = find_material()
             if missing:

@@ -34,8 +34,6 @@ AREAS = {'': (0, 1e10), '_small': (0, 1024), '_medium': (1024, 9216), '_large': 
 
 def environment():
     e = dict(os.environ, HOME=TMP, LC_ALL='C', DOMOVOI_MODELS=os.path.join(BUILD, 'models'))
-    # Under AddressSanitizer: fontconfig, which cairo draws text with, never frees its cache.
-    e.setdefault('LSAN_OPTIONS', f'suppressions={TMP}/leaks.txt:print_suppressions=0')
     return e
 
 
@@ -55,7 +53,6 @@ def put(name, text):
     return path(name)
 
 
-put('leaks.txt', 'leak:libfontconfig\n')
 
 
 class Box:

@@ -15,13 +15,6 @@
 
 #include "files.h"
 
-/* Fontconfig keeps its configuration until the program ends. */
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libfontconfig";
-}
-
 static char dir[256];
 
 const int series_rgb[8][3] = {{0, 114, 178}, {213, 94, 0},  {0, 158, 115},  {204, 121, 167},
