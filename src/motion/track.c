@@ -484,7 +484,8 @@ bool dv_tracker_shot(dv_tracker *t, uint64_t id, float quality)
         return false;
     k->best = quality;
     k->best_time = t->now;
-    memcpy(k->best_box, k->box, sizeof k->best_box);
+    for (int i = 0; i < 4; i++)
+        k->best_box[i] = k->box[i];
     return true;
 }
 
