@@ -8,17 +8,18 @@ _domovoi() {
 
     if [[ $COMP_CWORD -eq 1 ]]; then
         COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video train model
-            bench eval calibrate doctor help --help --version' -- "$cur"))
+            bench motion eval calibrate doctor help --help --version' -- "$cur"))
         return
     fi
     case $verb in
     help)
         COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video train model
-            bench eval calibrate doctor' -- "$cur"))
+            bench motion eval calibrate doctor' -- "$cur"))
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
     model) sub='export import info plan quantize verify' ;;
     eval) sub='verify identify cross fairness compress detect' ;;
+    motion) sub='probe' ;;
     video) sub='info copy' ;;
     bench) sub='model search pipeline' ;;
     esac
@@ -39,7 +40,7 @@ _domovoi() {
             blazeface ssd fastestdet' -- "$cur")); return ;;
     --threads | -t | --fmr | --threshold | --min-score | --max-side | --scales | --runs | --size | \
         --top | --name | --licence | --origin | --mean | --scale | --crop | --dim | \
-        --thresholds | --thresholds-from | --probes | --labels | --class | --timeout | --rate | --camera-size | \
+        --thresholds | --thresholds-from | --probes | --noise | --labels | --class | --timeout | --rate | --camera-size | \
         --seed | --max-fps | --frames | --seconds | --crf | --bitrate | --far | --bootstrap | --near)
         return ;;
     --transport) COMPREPLY=($(compgen -W 'tcp udp' -- "$cur")); return ;;
@@ -50,7 +51,7 @@ _domovoi() {
             COMPREPLY=($(compgen -W 'auto mot frames wider points coco' -- "$cur"))
         return ;;
     --form) COMPREPLY=($(compgen -W 'float int8 fp16' -- "$cur")); return ;;
-    --images | --train | --impostors) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    --images | --pictures | --train | --impostors) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
     esac
 
     case $verb in
@@ -92,6 +93,7 @@ _domovoi() {
         --loss --margin --scale --smooth --epochs --batch --rate
         --schedule --momentum --decay --least --no-mirror --colour --seed --checkpoint --save-every --resume
         --teacher --distill --teacher-cache" ;;
+    motion) opts="$out $cpu --detector --pictures --size --pairs --noise --seed" ;;
     eval)
         opts="$out $cpu $det --model --mirror --aligned --no-cache --allow-missing"
         case ${COMP_WORDS[2]} in

@@ -33,6 +33,7 @@ int cli_model(int argc, char **argv);
 int cli_quantize(int argc, char **argv); /* model quantize */
 int cli_export(int argc, char **argv);   /* model export */
 int cli_bench(int argc, char **argv);
+int cli_motion(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 int cli_video(int argc, char **argv);

@@ -26,6 +26,7 @@ static const entry verbs[] = {
     {{"model", "import a net; info, plan, verify", cli_model}, "Nets"},
     {{"train", "an embedder from pictures of people", cli_train}, "Nets"},
     {{"bench", "time a net", cli_bench}, "Nets"},
+    {{"motion", "where to cut a detector to see motion", cli_motion}, "Nets"},
     {{"eval", "how good nets are: pairs of people, boxes", cli_eval}, "Nets"},
     {{"calibrate", "the threshold for your own people and camera", cli_calibrate}, "Nets"},
     {{"doctor", "check the installation", cli_doctor}, "Nets"},

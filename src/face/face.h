@@ -90,6 +90,7 @@ typedef struct dv_net {
     uint8_t *bytes; /* where an 8-bit net takes the pixels as they are; or NULL */
     int fixed_w, fixed_h; /* 0 = free */
     int w, h;             /* present shape, 0 = none yet */
+    dv_graph *parts;      /* the model's graph cut in two (dv_net_cut), or NULL */
 } dv_net;
 /* role is for messages ("detector"). One input [1, C, H, W] or [1, H, W, C] with C as in prep. */
 dmv_status dv_net_open(dmv_context *ctx, const dmv_model *m, const char *role, dv_net *n);
@@ -147,6 +148,14 @@ dmv_status dv_detector_run(dv_detector *d, const dmv_image *img, dv_object *out,
  * if there is none. */
 void dv_model_label(const dmv_model *m, int cls, char *out, size_t size);
 int dv_model_class(const dmv_model *m, const char *label); /* -1 = no such class */
+
+/* From now on the net may be run in two parts, with this tensor (of the model's graph) made by the
+ * first: feed, first, rest. It may still be run as a whole. The net keeps its shape; it is as it
+ * was after a failure of anything but shaping. */
+dmv_status dv_net_cut(dv_net *n, dmv_context *ctx, int32_t tensor);
+/* The tensor stays as it is until the net is fed again. */
+const dv_value *dv_net_run_first(dv_net *n);
+void dv_net_run_rest(dv_net *n);
 
 /* The part of the picture that a landmark net looks at: a square about the middle of the box,
  * `scale` times its longer side, clipped to the picture. false if nothing is left. */

@@ -59,6 +59,8 @@ dmv_status dv_net_open(dmv_context *ctx, const dmv_model *m, const char *role, d
 void dv_net_close(dv_net *n)
 {
     dv_exec_close(&n->x);
+    dv_graph_free(n->parts);
+    dv_free(n->parts);
     memset(n, 0, sizeof(*n));
 }
 
@@ -113,4 +115,44 @@ void dv_net_run(dv_net *n, const uint8_t *rgb)
 {
     dv_net_feed(n, rgb);
     dv_exec_run(n->x);
+}
+
+dmv_status dv_net_cut(dv_net *n, dmv_context *ctx, int32_t tensor)
+{
+    dv_err *e = &ctx->err;
+    dv_exec *x = NULL;
+    size_t prefix = 0;
+    const int w = n->w, h = n->h;
+    dv_graph *g = dv_calloc(1, sizeof *g);
+    dmv_status s = g ? dv_graph_cut(&n->model->graph, tensor, g, &prefix, e) : dv_nomem(e);
+    if (s == DMV_OK) {
+        s = dv_exec_open(g, ctx->kernels, ctx->pool, &x, e);
+    }
+    if (s != DMV_OK) {
+        dv_graph_free(g);
+        dv_free(g);
+        return s;
+    }
+    x->cut = prefix;
+    x->feature = tensor;
+    dv_exec_close(&n->x);
+    dv_graph_free(n->parts);
+    dv_free(n->parts);
+    n->parts = g;
+    n->x = x;
+    n->w = n->h = 0;
+    n->nhwc = NULL;
+    n->bytes = NULL;
+    return w ? dv_net_shape(n, w, h, e) : DMV_OK;
+}
+
+const dv_value *dv_net_run_first(dv_net *n)
+{
+    dv_exec_run_part(n->x, 0, n->x->cut);
+    return &n->x->v[n->x->feature];
+}
+
+void dv_net_run_rest(dv_net *n)
+{
+    dv_exec_run_part(n->x, n->x->cut, n->x->g->n_nodes);
 }

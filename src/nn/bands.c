@@ -272,7 +272,8 @@ static bool find_group(dv_exec *x, int32_t first, const int32_t *maker, const in
     const size_t worth = WORTH(dv_pool_size(x->pool));
     size_t weights = 0;
     bool found = false;
-    for (int32_t i = first; (size_t)i < x->g->n_nodes; i++) {
+    const size_t end = (size_t)first < x->cut ? x->cut : x->g->n_nodes;
+    for (int32_t i = first; (size_t)i < end; i++) {
         const dv_step *s = &x->steps[i];
         if (!append(x, &g, maker, i))
             break;
@@ -323,6 +324,8 @@ dmv_status dv_bands_find(dv_exec *x, dv_err *e)
     }
     for (size_t i = 0; i < net->n_outputs; i++)
         reader[dv_root(x, net->outputs[i])] = INT32_MAX;
+    if (x->cut)
+        reader[dv_root(x, x->feature)] = INT32_MAX;
     for (size_t i = 0; i < net->n_nodes && !x->whole;) {
         struct dv_group *g = &b->groups[b->n];
         if (!find_group(x, (int32_t)i, maker, reader, g)) {

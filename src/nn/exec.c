@@ -363,8 +363,13 @@ dmv_status dv_exec_shape(dv_exec *x, const int64_t *const *dims, dv_err *e)
 
 void dv_exec_run(dv_exec *x)
 {
+    dv_exec_run_part(x, 0, x->g->n_nodes);
+}
+
+void dv_exec_run_part(dv_exec *x, size_t begin, size_t end)
+{
     unsigned saved = dv_ftz_begin();
-    for (size_t i = 0; i < x->g->n_nodes; i++) {
+    for (size_t i = begin; i < end; i++) {
         const dv_step *s = &x->steps[i];
         if (s->skip || s == x->bypass[0] || s == x->bypass[1])
             continue;

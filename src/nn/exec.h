@@ -73,6 +73,11 @@ typedef struct dv_exec {
     uint8_t *shared;  /* behind the scratch of all workers */
     bool shaped;
     struct dv_bands *bands;
+    /* A net run in two parts (dv_graph_cut): steps before `cut` make the tensor `feature`, which
+     * then stays as it is until the first part runs again. 0 = one part. To be set before shaping
+     */
+    size_t cut;
+    int32_t feature;
     bool whole; /* no bands: all results of a step are there at once. To be set before shaping */
     const dv_step *bypass[2]; /* the leading Transpose and Quantize that the caller made needless */
     uint64_t *step_ns;        /* NULL, or where dv_exec_run adds the time of each step */
@@ -104,6 +109,8 @@ void dv_exec_close(dv_exec **x);
 /* dims[i] points at the dims of graph input i, rank as in the graph. */
 dmv_status dv_exec_shape(dv_exec *x, const int64_t *const *dims, dv_err *e);
 void dv_exec_run(dv_exec *x);
+/* Steps [begin, end) of a run; both are 0, x->cut or the number of steps. */
+void dv_exec_run_part(dv_exec *x, size_t begin, size_t end);
 /* Data of graph input i to be filled in before a run, of output i after it. */
 float *dv_exec_input(dv_exec *x, size_t i);
 /* The same for a picture input [N, C, H, W] that the net turns into N, H, W, C first: a place

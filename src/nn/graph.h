@@ -172,6 +172,19 @@ float dv_node_float(const dv_node *n, uint16_t key, float fallback);
 /* Copies up to cap ints; the number stored in the node, 0 if absent or not ints. */
 uint32_t dv_node_ints(const dv_node *n, uint16_t key, int64_t *out, uint32_t cap);
 
+/* A copy of a graph whose nodes come in two parts: first all that the tensor depends on, *prefix
+ * nodes of which the last one makes it, then the others; each part in the order of `from`. Numbers
+ * of tensors stay as they are. Constants are shared, not owned: `from` must outlive `to`, which is
+ * empty after a failure. The tensor must be computed from the graph's inputs. */
+dmv_status dv_graph_cut(const dv_graph *from, int32_t tensor, dv_graph *to, size_t *prefix,
+                        dv_err *e);
+/* Marks what a tensor depends on: tensors (n_tensors) and nodes (n_nodes, *count of which are
+ * marked). true = an input of the graph is among it. */
+bool dv_graph_behind(const dv_graph *g, int32_t tensor, bool *tensors, bool *nodes, size_t *count);
+/* The tensor with that name; else the result of the last node with that name; "#12": of node 12.
+ * -1 = none. */
+int32_t dv_graph_find(const dv_graph *g, const char *name);
+
 const char *dv_op_name(uint16_t op); /* "Conv" */
 /* Bytes that a constant of this shape must have; false on overflow or a bad shape. */
 size_t dv_dtype_size(dv_dtype t);

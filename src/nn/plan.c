@@ -4,7 +4,7 @@
  * the lowest place where it does not meet a tensor that lives at the same time. For chain-like
  * nets this is within a few percent of the lower bound (the largest sum alive at once).
  * Graph inputs live for ever, so that a net can be run twice on one input; outputs live
- * until the end. */
+ * until the end, and so does the tensor at which a net is cut. */
 #include "nn/bands.h"
 #include "nn/plan.h"
 
@@ -62,6 +62,8 @@ static void lifetimes(dv_exec *x)
     }
     for (size_t i = 0; i < g->n_outputs; i++)
         touch(x, g->outputs[i], end);
+    if (x->cut)
+        touch(x, x->feature, end);
 }
 
 /* The output takes the memory of an input that nobody reads afterwards. */

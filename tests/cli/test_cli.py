@@ -87,12 +87,13 @@ class Case(unittest.TestCase):
 
 class Forms(Case):
     VERBS = ['detect', 'align', 'embed', 'verify', 'enrol', 'identify', 'gallery', 'model',
-             'bench', 'doctor', 'eval', 'calibrate', 'video', 'train']
+             'bench', 'doctor', 'eval', 'calibrate', 'video', 'train', 'motion']
     SUBS = {'gallery': ['list', 'show', 'rename', 'remove', 'export', 'import', 'backup',
                         'restore', 'verify'],
             'model': ['export', 'import', 'info', 'plan', 'quantize', 'verify'],
             'eval': ['verify', 'identify', 'cross', 'fairness', 'compress', 'detect'],
-            'bench': ['model', 'search', 'pipeline'], 'video': ['info', 'copy']}
+            'bench': ['model', 'search', 'pipeline'], 'video': ['info', 'copy'],
+            'motion': ['probe']}
 
     def test_help(self):
         p = self.code(0, run('--help'))
@@ -176,6 +177,10 @@ class Forms(Case):
         self.error('not a whole number', 'detect', '--threads', 'two', 'x.jpg')
         self.error('--cpu', 'detect', '--cpu', 'z80', 'x.jpg')
         self.error('no output', 'align', 'x.jpg')
+        self.error('--pairs', 'motion', 'probe', '--pairs', '0')
+        self.error('--noise', 'motion', 'probe', '--noise', '200')
+        self.error('one net', 'motion', 'probe', '--detector', 'a.dmv', 'b.dmv')
+        self.error('nowhere.dmv', 'motion', 'probe', 'nowhere.dmv')
         self.error('--images', 'eval', 'verify')
         self.error('a gallery and probes', 'eval', 'identify')
         self.error('--model-gallery', 'eval', 'cross')
@@ -838,6 +843,58 @@ class Faces(Case):
         for t in [t for t in d['stages'].values() if t] + [d['total']]:
             self.assertTrue(0 < t['min_ms'] <= t['median_ms'] <= t['p95_ms'], d)
         return d
+
+    def test_motion_probe(self):
+        args = ['motion', 'probe', '--size', '320x256', '--pairs', '6', '-t', '1']
+        (d,) = lines(self.code(0, run(*args, '--json')))
+        names = [r['layer'] for r in d['layers']]
+        self.assertIn(d['suggested'], names)
+        self.assertGreater(len(names), 5)
+        self.assertEqual(len(set(names)), len(names))
+        best = max(r['auc'] or 0 for r in d['layers'])
+        self.assertGreater(best, 0.9)
+        shares = [r['macs_share'] for r in d['layers']]
+        self.assertEqual(shares, sorted(shares))
+        self.assertTrue(0 < shares[0] and shares[-1] <= 1)
+        for r in d['layers']:
+            self.assertGreater(r['gate_ms'], 0)
+            if r['auc'] is not None:
+                self.assertTrue(0 <= r['still'] <= 1 and 0 <= r['moving'] <= 1, r)
+            self.assertTrue(0 < r['ms'] <= d['ms'] * 1.0001, r)
+            if r['layer'] == d['suggested']:
+                self.assertGreaterEqual(r['auc'], best - 0.01)
+                self.assertGreater(r['moving'], r['still'])
+        # the same scenes from the same seed, others from another
+        separation = [(r['still'], r['moving'], r['auc']) for r in d['layers']]
+        again, = lines(self.code(0, run(*args, '--json')))
+        other, = lines(self.code(0, run(*args, '--json', '--seed', '2')))
+        self.assertEqual(separation, [(r['still'], r['moving'], r['auc']) for r in again['layers']])
+        self.assertNotEqual(separation,
+                            [(r['still'], r['moving'], r['auc']) for r in other['layers']])
+        p = self.code(0, run(*args))
+        self.assertIn(names[0], p.out)
+        self.assertIn('Suggested: ', p.out)
+        self.assertIn(run(*args, '--quiet').out.strip(), names)
+        # frames in a folder: a grey square walks over noise
+        frames = os.path.join(TMP, 'frames')
+        os.makedirs(frames, exist_ok=True)
+        for i in range(5):
+            rows = [bytearray(random.Random(y).randbytes(3 * 160)) for y in range(128)]
+            for y in range(30, 90):
+                rows[y][3 * (10 + 24 * i):3 * (50 + 24 * i)] = bytes([90 + y] * 120)
+            with open(os.path.join(frames, f'{i}.ppm'), 'wb') as f:
+                f.write(b'P6 160 128 255\n' + b''.join(rows))
+        (d,) = lines(self.code(0, run(*args, '--json', '--pictures', frames)))
+        self.assertGreater(max(r['auc'] or 0 for r in d['layers']), 0.9)
+        still = os.path.join(TMP, 'still')
+        os.makedirs(still, exist_ok=True)
+        for i in range(3):
+            shutil.copy(os.path.join(frames, '0.ppm'), os.path.join(still, f'{i}.ppm'))
+        self.error('fixed camera', *args, '--pictures', still)
+        self.error('nowhere', *args, '--pictures', 'nowhere')
+        os.remove(os.path.join(still, '1.ppm'))
+        os.remove(os.path.join(still, '2.ppm'))
+        self.error('two frames', *args, '--pictures', still)
 
     def test_bench_pipeline(self):
         n = len(lines(run('detect', self.photo, '-j'))[0]['faces'])

@@ -15,7 +15,7 @@ complain() {
 may() {
     layer=$1
     shift
-    used=$(grep -rhoE '^#include "(base|kernels|nn|face|image|video|import|quant|export|gallery|plot|eval|train)/' "src/$layer" |
+    used=$(grep -rhoE '^#include "(base|kernels|nn|face|motion|image|video|import|quant|export|gallery|plot|eval|train)/' "src/$layer" |
         sed 's/.*"//; s/\/$//' | sort -u)
     for other in $used; do
         case " $layer $* " in
@@ -30,6 +30,7 @@ may base
 may kernels base
 may nn base kernels
 may face base kernels nn
+may motion base kernels nn face
 may image base
 may video base image
 may plot base
@@ -52,8 +53,8 @@ done
 outside=$(grep -rlE '#include <(immintrin|x86intrin|arm_neon|arm_acle)\.h>' src apps adapters | grep -v '^src/kernels/')
 [ -z "$outside" ] || complain "intrinsics outside src/kernels: $outside"
 foreign=$(grep -rlE '#include <(jpeglib|spng|webp|cairo|sqlite3|jansson|protobuf-c|sodium|libav|libsw)' \
-    src/base src/kernels src/nn src/face include)
-[ -z "$foreign" ] || complain "the device library includes other libraries: $foreign"
+    src/base src/kernels src/nn src/face src/motion include)
+[ -z "$foreign" ] || complain "the device library or motion includes other libraries: $foreign"
 
 ffmpeg=$(grep -rlE '#include <lib(av|sw)' src apps | grep -v '^src/video/libav\.h$')
 [ -z "$ffmpeg" ] || complain "FFmpeg's headers outside src/video/libav.h: $ffmpeg"

@@ -6,6 +6,7 @@
  */
 #include "nn_test.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "nn/bands.h"
@@ -194,9 +195,80 @@ static void random_nets(void **state)
         dv_pool_close(&pools[i]);
 }
 
+/* In two parts: no group reaches over the cut, and what lies there is whole. */
+static void cut_nets(void **state)
+{
+    (void)state;
+    dv_pool *pools[3] = {NULL};
+    dv_err e = {0};
+    for (int i = 1; i < 3; i++)
+        assert_int_equal(dv_pool_open(i + 1, &pools[i], &e), DMV_OK);
+    size_t met = 0;
+    nt_seed(21);
+    for (int round = 0; round < 40; round++) {
+        nt_net n;
+        nt_open(&n);
+        maker m = {.n = &n};
+        int64_t d[4] = {1, nt_int(24, 100), nt_int(24, 100), 16};
+        push(&m, nt_input(&n, 4, d, nt_floats(&n, 1, 0, 0)), d[1], d[2], d[3]);
+        int nodes = (int)nt_int(4, 14);
+        while (m.count < nodes)
+            add_node(&m);
+        int32_t out = m.id[m.count - 1], at = m.id[nt_int(1, m.count - 1)];
+        assert_true(dv_graph_set_io(&n.g, n.in, 1, &out, 1));
+        dv_exec *want = open_exec(&n, nt_kernels(true), NULL, true);
+        dv_graph two;
+        size_t prefix;
+        assert_int_equal(dv_graph_cut(&n.g, at, &two, &prefix, &e), DMV_OK);
+        for (int p = 0; p < 3; p++) {
+            dv_exec *plain = open_exec(&n, nt_kernels(true), pools[p], false), *got;
+            for (size_t i = 0; i < n.g.n_nodes; i++) /* was it inside a group before? */
+                met += n.g.nodes[i].out[0] == at && dv_bands_inner(plain, at);
+            dv_exec_close(&plain);
+            assert_int_equal(dv_exec_open(&two, nt_kernels(true), pools[p], &got, &e), DMV_OK);
+            got->cut = prefix;
+            got->feature = at;
+            const int64_t *dims[1] = {n.dims[0]};
+            if (dv_exec_shape(got, dims, &e))
+                fail_msg("%s", e.msg);
+            assert_false(dv_bands_inner(got, at));
+            for (size_t i = 0; i < two.n_nodes; i++) {
+                int32_t first, last;
+                const struct dv_group *g = dv_bands_at(got, i);
+                if (g)
+                    dv_bands_span(g, &first, &last);
+                assert_true(!g || (size_t)last < prefix || (size_t)first >= prefix);
+            }
+            for (uint32_t seed = 1; seed <= 2; seed++) {
+                run(want, seed);
+                memcpy(dv_exec_input(got, 0), dv_exec_input(want, 0),
+                       want->v[n.in[0]].count * sizeof(float));
+                dv_exec_run_part(got, 0, prefix);
+                const size_t bytes = got->v[at].count * sizeof(float);
+                float *kept = malloc(bytes);
+                assert_non_null(kept);
+                memcpy(kept, got->v[at].f, bytes);
+                dv_exec_run_part(got, prefix, two.n_nodes);
+                const dv_value *a = dv_exec_output(want, 0), *b = dv_exec_output(got, 0);
+                if (memcmp(a->f, b->f, a->count * sizeof(float)))
+                    fail_msg("round %d, %d workers, input %u", round, p + 1, seed);
+                assert_memory_equal(kept, got->v[at].f, bytes);
+                free(kept);
+            }
+            dv_exec_close(&got);
+        }
+        dv_graph_free(&two);
+        dv_exec_close(&want);
+        nt_close(&n);
+    }
+    assert_true(met >= 10); /* cuts that went through a group */
+    for (int i = 1; i < 3; i++)
+        dv_pool_close(&pools[i]);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(random_nets)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(random_nets), cmocka_unit_test(cut_nets)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     nt_shared_close();
     return failed;

@@ -289,6 +289,143 @@ static void random_graphs(void **state)
     }
 }
 
+/* ---- nets in two parts ---- */
+
+/* Is node i of g before the cut needed for the tensor? */
+static bool leads_to(const dv_graph *g, size_t i, size_t end, int32_t tensor)
+{
+    for (int j = 0; j < g->nodes[i].n_out; j++) {
+        if (g->nodes[i].out[j] == tensor)
+            return true;
+        for (size_t k = i + 1; k < end; k++)
+            for (int q = 0; q < g->nodes[k].n_in; q++)
+                if (g->nodes[k].in[q] == g->nodes[i].out[j] && leads_to(g, k, end, tensor))
+                    return true;
+    }
+    return false;
+}
+
+static void same_values(const dv_value *a, const float *b, int round, const char *what)
+{
+    if (memcmp(a->f, b, a->count * sizeof(float)))
+        fail_msg("graph %d: %s", round, what);
+}
+
+/* The first part gives the tensor as a whole run does, it is still there when the rest has run, and
+ * the outputs are those of a whole run, with the first part run once or twice. */
+static void check_cut(nt_net *n, const dv_exec *alone, int32_t tensor, int round)
+{
+    dv_err e = {0};
+    dv_graph two;
+    size_t prefix;
+    const dv_graph whole = n->g;
+    if (dv_graph_cut(&whole, tensor, &two, &prefix, &e))
+        fail_msg("graph %d, tensor %d: %s", round, (int)tensor, e.msg);
+    assert_int_equal(two.n_nodes, whole.n_nodes);
+    assert_int_equal(two.nodes[prefix - 1].out[two.nodes[prefix - 1].n_out == 2 &&
+                                               two.nodes[prefix - 1].out[1] == tensor],
+                     tensor);
+    for (size_t i = 0; i < prefix; i++)
+        assert_true(leads_to(&two, i, prefix, tensor));
+    for (int threads = 0; threads < 2; threads++) {
+        const int64_t *dims[NT_INPUTS];
+        dv_exec *x;
+        for (size_t i = 0; i < n->n_in; i++)
+            dims[i] = n->dims[i];
+        assert_int_equal(dv_exec_open(&two, nt_kernels(true), threads ? nt_pool() : NULL, &x, &e),
+                         DMV_OK);
+        x->cut = prefix;
+        x->feature = tensor;
+        if (dv_exec_shape(x, dims, &e))
+            fail_msg("%s", e.msg);
+        n->g = two;
+        check_overlaps(n, x, round);
+        n->g = whole;
+        nt_poison(x);
+        fill(n, x);
+        const float *want = alone->v[tensor].f;
+        uint64_t before = dv_alloc_count();
+        for (int runs = 1; runs < 3; runs++) {
+            for (int r = 0; r < runs; r++)
+                dv_exec_run_part(x, 0, x->cut);
+            same_values(&x->v[tensor], want, round, "the feature after the first part");
+            dv_exec_run_part(x, x->cut, two.n_nodes);
+            same_values(&x->v[tensor], want, round, "the feature after the rest");
+            same_outputs(x, alone, round, "two parts");
+        }
+        assert_int_equal(dv_alloc_count(), before);
+        dv_exec_close(&x);
+    }
+    dv_graph_free(&two);
+}
+
+static void cut_graphs(void **state)
+{
+    int cuts = 0, inner = 0;
+    for (int round = 0; round < 300; round++) {
+        nt_net n;
+        nt_open(&n);
+        nt_seed(5000 + (uint64_t)round);
+        random_graph(&n);
+        dv_exec *alone = shaped(&n, NULL);
+        unshare(&n, alone);
+        fill(&n, alone);
+        dv_exec_run(alone);
+        for (int k = 0; k < 3; k++) {
+            const dv_node *node = &n.g.nodes[nt_int(0, (int64_t)n.g.n_nodes - 1)];
+            inner += node != &n.g.nodes[n.g.n_nodes - 1];
+            check_cut(&n, alone, node->out[nt_int(0, node->n_out - 1)], round);
+            cuts++;
+        }
+        dv_exec_close(&alone);
+        nt_close(&n);
+    }
+    assert_true(inner > cuts / 2);
+}
+
+static void cut_refusals(void **state)
+{
+    nt_net n;
+    nt_open(&n);
+    nt_seed(5);
+    random_graph(&n);
+    dv_err e;
+    dv_graph two;
+    size_t prefix = 7;
+    float one = 1;
+    int64_t d[1] = {1};
+    int32_t constant = nt_const(&n, 1, d, &one), loose = nt_tensor(&n, DV_F32), out;
+    nt_op(&n, DV_OP_IDENTITY, NT_IDS(constant), &out); /* computed, but not from the input */
+    const int32_t bad[] = {-1, 100000, n.in[0], constant, loose, out};
+    for (size_t i = 0; i < DV_COUNT(bad); i++) {
+        e = (dv_err){0};
+        assert_int_equal(dv_graph_cut(&n.g, bad[i], &two, &prefix, &e), DMV_ERR_ARGUMENT);
+        assert_true(e.msg[0] && prefix == 0 && two.n_nodes == 0 && two.tensors == NULL);
+    }
+    const int32_t good = n.g.outputs[0];
+    for (uint64_t fail = 1;; fail++) { /* every allocation fails once */
+        dv_alloc_fail_at(fail, false);
+        dmv_status st = dv_graph_cut(&n.g, good, &two, &prefix, &e);
+        dv_alloc_fail_at(0, false);
+        if (st == DMV_OK)
+            break;
+        assert_int_equal(st, DMV_ERR_MEMORY);
+        assert_null(two.tensors);
+    }
+    dv_graph_free(&two);
+    assert_int_equal(dv_graph_find(&n.g, "in0"), n.in[0]);
+    assert_int_equal(dv_graph_find(&n.g, "nothing of the kind"), -1);
+    assert_int_equal(dv_graph_find(&n.g, NULL), -1);
+    assert_int_equal(dv_graph_find(&n.g, "node"), out); /* of several, the last */
+    assert_int_equal(dv_graph_find(&n.g, "#0"), n.g.nodes[0].out[0]);
+    assert_int_equal(dv_graph_find(&n.g, "#1"), n.g.nodes[1].out[0]);
+    static const char *const none[] = {"#", "#1x", "#99999999999999999999999", "# 1", "#-1",
+                                       "",  "w"};
+    for (size_t i = 0; i < DV_COUNT(none); i++)
+        assert_int_equal(dv_graph_find(&n.g, none[i]), -1);
+    nt_close(&n);
+}
+
 /* A chain needs its input and two buffers, however long it is. */
 static void chain_is_small(void **state)
 {
@@ -402,10 +539,9 @@ static void session_allocates_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_graphs),
-        cmocka_unit_test(chain_is_small),
-        cmocka_unit_test(reshaped),
-        cmocka_unit_test(session_allocates_nothing),
+        cmocka_unit_test(random_graphs), cmocka_unit_test(cut_graphs),
+        cmocka_unit_test(cut_refusals),  cmocka_unit_test(chain_is_small),
+        cmocka_unit_test(reshaped),      cmocka_unit_test(session_allocates_nothing),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     nt_shared_close();
