@@ -7,19 +7,20 @@ _domovoi() {
     COMPREPLY=()
 
     if [[ $COMP_CWORD -eq 1 ]]; then
-        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
-            motion eval doctor help --help --version' -- "$cur"))
+        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video train model
+            bench motion eval calibrate doctor help --help --version' -- "$cur"))
         return
     fi
     case $verb in
     help)
-        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery model bench
-            motion eval doctor' -- "$cur"))
+        COMPREPLY=($(compgen -W 'detect align embed verify enrol identify gallery video train model
+            bench motion eval calibrate doctor' -- "$cur"))
         return ;;
     gallery) sub='list show rename remove export import backup restore verify' ;;
     model) sub='export import info plan quantize verify' ;;
-    eval) sub='verify' ;;
+    eval) sub='verify identify cross fairness compress detect' ;;
     motion) sub='probe' ;;
+    video) sub='info copy' ;;
     bench) sub='model search pipeline' ;;
     esac
     # After bench a net or an option may stand as well.
@@ -35,17 +36,26 @@ _domovoi() {
     --color) COMPREPLY=($(compgen -W 'rgb bgr gray' -- "$cur")); return ;;
     --landmark-order) COMPREPLY=($(compgen -W '5 68' -- "$cur")); return ;;
     --decoder)
-        COMPREPLY=($(compgen -W 'yunet ultraface ultraface-raw retinaface' -- "$cur")); return ;;
+        COMPREPLY=($(compgen -W 'yunet ultraface ultraface-raw retinaface scrfd
+            blazeface ssd fastestdet' -- "$cur")); return ;;
     --threads | -t | --fmr | --threshold | --min-score | --max-side | --scales | --runs | --size | \
         --top | --name | --licence | --origin | --mean | --scale | --crop | --dim | \
-        --thresholds | --thresholds-from | --probes | --noise | --seed)
+        --thresholds | --thresholds-from | --probes | --noise | --labels | --class | --timeout | --rate | --camera-size | \
+        --seed | --max-fps | --frames | --seconds | --crf | --bitrate | --far | --bootstrap | --near)
+        return ;;
+    --transport) COMPREPLY=($(compgen -W 'tcp udp' -- "$cur")); return ;;
+    --degrade)
+        COMPREPLY=($(compgen -W 'noise jpeg= h264= gain rain distractor=' -- "$cur")); return ;;
+    --format)
+        [[ $verb == eval ]] &&
+            COMPREPLY=($(compgen -W 'auto mot frames wider points coco' -- "$cur"))
         return ;;
     --form) COMPREPLY=($(compgen -W 'float int8 fp16' -- "$cur")); return ;;
-    --images | --pictures) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    --images | --pictures | --train | --impostors) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
     esac
 
     case $verb in
-    detect) opts="$out $cpu $det --draw" ;;
+    detect) opts="$out $cpu $det --draw --objects --class" ;;
     align) opts="$out $cpu $det --output --best" ;;
     embed) opts="$out $cpu $det --model --mirror --aligned --best --output" ;;
     verify) opts="$out $cpu $det --model --mirror --aligned --threshold --fmr" ;;
@@ -60,7 +70,7 @@ _domovoi() {
         case ${COMP_WORDS[2]} in
         import)
             opts+=' --output --kind --name --licence --origin --color --mean --scale --decoder
-                --landmark-order --crop --dim --thresholds --thresholds-from --size' ;;
+                --landmark-order --crop --dim --thresholds --thresholds-from --size --labels --exact' ;;
         export) opts+=' --output' ;;
         plan) opts+=" $cpu --size" ;;
         quantize)
@@ -75,8 +85,43 @@ _domovoi() {
         pipeline) opts+=" $det --model --mirror --gallery" ;;
         *) opts+=' --model --size --layers' ;;
         esac ;;
-    eval) opts="$out $cpu $det --model --mirror --images --pairs --aligned --dump" ;;
+    video)
+        opts="$out --transport --timeout --rate --camera-size --format"
+        [[ ${COMP_WORDS[2]} == copy ]] && opts+=' --output --degrade --seed --max-fps --frames
+            --seconds --size --crf --bitrate --threads' ;;
+    train) opts="$out $cpu --data --output --net --act --width --depth --se --dim
+        --loss --margin --scale --smooth --epochs --batch --rate
+        --schedule --momentum --decay --least --no-mirror --colour --seed --checkpoint --save-every --resume
+        --teacher --distill --teacher-cache" ;;
     motion) opts="$out $cpu --detector --pictures --size --pairs --noise --seed" ;;
+    eval)
+        opts="$out $cpu $det --model --mirror --aligned --no-cache --allow-missing"
+        case ${COMP_WORDS[2]} in
+        verify)
+            opts+=' --images --pairs --far --bootstrap --seed --roc --det --hist --report --dump --leak-check --train
+                --train-aligned --near' ;;
+        identify)
+            opts+=' --images --people --enrol --strangers --gallery --gallery-list
+                --gallery-features --probes --probe-list --probe-features --suffix --distractors
+                --like --seed --distractor-images --distractor-list --distractor-features
+                --megaface --open --fuse --probe-mean --ranks --depth --fpir --far --cmc --det
+                --growth --report --dump --save-features' ;;
+        cross)
+            opts+=' --model-gallery --model-probe --projection --images --pairs --people --enrol
+                --strangers --gallery --gallery-list --probes --probe-list --open --distractors
+                --far --fpir --bootstrap --seed --report' ;;
+        fairness)
+            opts+=' --threshold --fmr --labels --people --list --features --pairs --images
+                --report' ;;
+        compress) opts+=' --images --pairs --levels --far --bootstrap --seed --plot --report' ;;
+        detect)
+            opts="$out $cpu $det --truth --format --images --boxes --class --truth-size --size
+                --first-frame --frames --max-dets --easy --medium --hard --pr --report --dump
+                --allow-missing" ;;
+        esac ;;
+    calibrate)
+        opts="$out $cpu $det --model --mirror --impostors --fmr --output --gallery --dry-run --aligned
+            --allow-missing --no-cache" ;;
     doctor) opts="$out $cpu --gallery" ;;
     esac
     if [[ $cur == -* ]]; then

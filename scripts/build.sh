@@ -9,7 +9,7 @@ need build
 if [ ! -f build/build.ninja ]; then
     step "configuring build/"
     try build/log/setup.log meson setup build --buildtype=release -Dtests=false \
-        -Dimage=enabled -Ddraw=enabled -Dimport=enabled -Dgallery=enabled ||
+        -Dimage=enabled -Ddraw=enabled -Dimport=enabled -Dgallery=enabled -Dvideo=enabled ||
         fail "meson could not configure the build" "./run clean, then try again."
 fi
 step "compiling"

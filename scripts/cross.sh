@@ -24,7 +24,7 @@ cross() {
     if [ ! -f "$folder/build.ninja" ] &&
         ! try "build/log/$cpu-setup.log" meson setup "$folder" --cross-file "cross/$cpu.ini" \
             --buildtype=release -Dwerror=true -Dtests=true -Dcli=disabled -Dimage=disabled \
-            -Ddraw=disabled -Dimport=disabled -Dgallery=disabled; then
+            -Ddraw=disabled -Dimport=disabled -Dgallery=disabled -Dvideo=disabled; then
         failed="$failed $cpu"
         return 0
     fi

@@ -54,7 +54,7 @@ esac
 suite gcc build-test "" --buildtype=release
 export ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-(CC=clang suite clang-asan build-asan "--timeout-multiplier 5 --no-suite ort" \
+(CC=clang CXX=clang++ suite clang-asan build-asan "--timeout-multiplier 5 --no-suite ort" \
     -Doptimization=1 -Ddebug=true -Db_sanitize=address,undefined -Db_lundef=false
     printf '%s' "$results" >"$stamp.r")
 results=$(cat "$stamp.r")

@@ -6,6 +6,8 @@
  * options.c  command line and messages      inputs.c  pictures named on the command line
  * faces.c    nets, pipeline, thresholds     json.c    the JSON that goes to stdout
  * net.c      one bare net, for bench, plan  terminal.c  progress, end of output
+ * embed_pictures.c  embeddings of a list of pictures, cached
+ * detect_pictures.c  faces of a list of pictures
  */
 #ifndef DV_CLI_H
 #define DV_CLI_H
@@ -34,6 +36,15 @@ int cli_bench(int argc, char **argv);
 int cli_motion(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_eval(int argc, char **argv);
+int cli_video(int argc, char **argv);
+int cli_train(int argc, char **argv);
+int cli_calibrate(int argc, char **argv);
+int cli_eval_verify(int argc, char **argv); /* eval verify */
+int cli_eval_identify(int argc, char **argv);
+int cli_eval_cross(int argc, char **argv);
+int cli_eval_fairness(int argc, char **argv);
+int cli_eval_detect(int argc, char **argv);   /* eval detect */
+int cli_eval_compress(int argc, char **argv); /* eval compress */
 
 /* "VERB" or "VERB SUBVERB", for messages. */
 extern const char *cli_verb_name;
@@ -62,6 +73,7 @@ typedef struct cli_common {
     float threshold; /* NAN = not given */
     double fmr;      /* 0 = not given; default 1e-4 or the lowest the model states */
     float min_score;
+    bool min_score_given;
     int max_side, scales, mirror; /* 0 = not given */
 } cli_common;
 
@@ -70,8 +82,14 @@ enum {
     CLI_FLAG /* int* = 1 */,
     CLI_INT /* int* */,
     CLI_REAL /* double* */,
-    CLI_TEXT /* const char** */
+    CLI_TEXT /* const char** */,
+    CLI_TEXTS /* cli_texts*: may be given several times */
 };
+#define CLI_MAX_TEXTS 16
+typedef struct cli_texts {
+    const char *v[CLI_MAX_TEXTS];
+    size_t n;
+} cli_texts;
 typedef struct cli_option {
     const char *name; /* without "--"; "output" is also -o */
     const char *arg;  /* what the help calls the value; NULL for flags */
@@ -163,6 +181,80 @@ void cli_net_close(cli_net *n);
  * `cpu` has; returns how many multiply-adds (of one float each) that were. */
 double cli_peak_run(unsigned cpu, size_t rounds);
 
+/* ---- embeddings of many pictures (embed_pictures.c) ---- */
+
+enum { CLI_PICTURE_MISSING = 0, CLI_PICTURE_VECTOR = 1, CLI_PICTURE_NO_FACE = 2 };
+
+typedef struct cli_embed_job {
+    const cli_common *o; /* nets, --mirror, --threads, --cpu, --quiet, ... */
+    const char *model;   /* the embedder; NULL: that of o, or the default net */
+    char *const *names;  /* paths of n pictures */
+    size_t n;
+    const char *folder; /* names are below it; NULL: they are whole paths */
+    /* Picture files in memory, one a name; names are for messages then. NULL: files on disk. */
+    const struct cli_memory {
+        const void *data;
+        size_t size;
+    } * memory;
+    int aligned;        /* the pictures are faces of 112 x 112 */
+    int allow_missing;  /* pictures that cannot be read are told and left out */
+    int no_cache;       /* read and write no cache */
+    const char *remedy; /* what to do if pictures are missing, or NULL */
+    /* NULL, or what is done to every picture first, by several threads at once; words tell it
+     * from other changes in the cache. */
+    dmv_status (*change)(void *user, dv_picture *p, dv_err *e);
+    void *change_user;
+    const char *change_words;
+} cli_embed_job;
+
+typedef struct cli_embedded {
+    size_t n, dim;
+    float *vectors; /* n x dim, unit length; zeros where there is none */
+    uint8_t *state; /* CLI_PICTURE_* of each */
+    size_t missing, faceless, cached;
+    double ms;      /* of a picture that was not cached, on one thread; NAN if all were */
+    double seconds; /* in all */
+    int threads;
+    char name[128], id[33], cpu[80]; /* of the embedder; instruction sets */
+} cli_embedded;
+
+/* Embeds every picture once, in parallel, with a progress bar; with detection unless aligned: the
+ * face with the largest score x width. Embeddings are kept in $DOMOVOI_CACHE/embeddings or
+ * ${XDG_CACHE_HOME:-~/.cache}/domovoi/embeddings. Prints errors: missing pictures (also damaged
+ * ones), which are an error unless allowed, wrong sizes, vectors that are not finite; warns of
+ * pictures without a face. On false nothing is to be freed. */
+bool cli_embed_pictures(const cli_embed_job *job, cli_embedded *out);
+void cli_embedded_free(cli_embedded *m);
+
+/* ---- faces of many pictures (detect_pictures.c) ---- */
+
+struct dv_boxes;
+typedef struct cli_detect_job {
+    const cli_common *o;   /* nets, --min-score, --max-side, --scales, --threads, --cpu, --quiet */
+    const char *detector;  /* NULL: that of o, or the default net */
+    char *const *paths;    /* of n pictures */
+    const uint32_t *image; /* what dv_box.image becomes, by picture */
+    size_t n;
+    int allow_missing;  /* pictures that cannot be read are told and left out */
+    const char *remedy; /* what to do if pictures are missing */
+} cli_detect_job;
+
+typedef struct cli_detected {
+    struct dv_boxes *boxes; /* class 0, in the order of the pictures, with points */
+    uint8_t *missing;       /* by picture */
+    size_t n_missing;
+    int width, height; /* of all pictures; 0 if they differ */
+    double ms;         /* a picture, on one thread, reading included */
+    double seconds;
+    int threads;
+    char name[128], id[33], cpu[80]; /* of the detector; instruction sets */
+} cli_detected;
+
+/* Detects in every picture, in parallel, with a progress bar. Prints errors. On false nothing is
+ * to be freed. */
+bool cli_detect_pictures(const cli_detect_job *job, cli_detected *out);
+void cli_detected_free(cli_detected *d);
+
 /* What `eval verify` finds for an embedder on a list of pairs; prints errors. */
 struct dv_verify_result;
 bool cli_eval_pairs(const cli_common *o, const char *model, const char *images, const char *pairs,
@@ -224,8 +316,8 @@ void cli_js_floats(cli_json *j, const char *key, const float *v, size_t n);
 void cli_js_line(cli_json *j); /* end of the object's line */
 /* "box", "score", "landmarks", "quality" of a face, inside an open object. */
 void cli_js_face(cli_json *j, const dmv_face *face);
-/* {"image":..,"width":..,"height":..,"faces":[ : left open for the faces. */
-void cli_js_picture(cli_json *j, const char *path, const dv_picture *pic);
+/* {"image":..,"width":..,"height":..,KEY:[ : left open for the faces. */
+void cli_js_picture(cli_json *j, const char *path, const char *key, const dv_picture *pic);
 void cli_js_picture_end(cli_json *j);
 
 /* ---- terminal ---- */

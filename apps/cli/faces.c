@@ -45,8 +45,8 @@ static const char *try_model(char *buf, size_t size, const char *dir, const char
 
 const char *cli_default_model(const char *which)
 {
-    static char bufs[3][PATH_MAX];
-    char *buf = bufs[which[0] == 'd' ? 0 : which[0] == 'l' ? 1 : 2];
+    static char bufs[4][PATH_MAX];
+    char *buf = bufs[which[0] == 'd' ? 0 : which[0] == 'l' ? 1 : which[0] == 'o' ? 3 : 2];
     char dir[PATH_MAX];
     const char *env = getenv("DOMOVOI_MODELS"), *found;
     if (env && *env && (found = try_model(buf, PATH_MAX, env, which)))

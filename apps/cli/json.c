@@ -8,24 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Bytes of the UTF-8 character at s, 0 if there is none (overlong, surrogate, cut). */
-static size_t utf8_length(const unsigned char *s)
-{
-    if (s[0] < 0x80)
-        return 1;
-    if (s[0] >= 0xC2 && s[0] <= 0xDF)
-        return (s[1] & 0xC0) == 0x80 ? 2 : 0;
-    if (s[0] >= 0xE0 && s[0] <= 0xEF) {
-        unsigned lo = s[0] == 0xE0 ? 0xA0 : 0x80, hi = s[0] == 0xED ? 0x9F : 0xBF;
-        return s[1] >= lo && s[1] <= hi && (s[2] & 0xC0) == 0x80 ? 3 : 0;
-    }
-    if (s[0] >= 0xF0 && s[0] <= 0xF4) {
-        unsigned lo = s[0] == 0xF0 ? 0x90 : 0x80, hi = s[0] == 0xF4 ? 0x8F : 0xBF;
-        return s[1] >= lo && s[1] <= hi && (s[2] & 0xC0) == 0x80 && (s[3] & 0xC0) == 0x80 ? 4 : 0;
-    }
-    return 0;
-}
-
 static void put_string(FILE *f, const char *text)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -41,7 +23,7 @@ static void put_string(FILE *f, const char *text)
         } else if (*s < 0x20 || *s == 0x7f) {
             fprintf(f, "\\u%04x", *s++);
         } else {
-            size_t n = utf8_length(s);
+            size_t n = dv_utf8_length((const char *)s);
             if (n)
                 fwrite(s, 1, n, f);
             else
@@ -155,13 +137,13 @@ void cli_js_face(cli_json *j, const dmv_face *face)
     cli_js_fixed(j, "quality", face->quality < 0 ? NAN : face->quality, 4);
 }
 
-void cli_js_picture(cli_json *j, const char *path, const dv_picture *pic)
+void cli_js_picture(cli_json *j, const char *path, const char *key, const dv_picture *pic)
 {
     cli_js_open(j, NULL, '{');
     cli_js_text(j, "image", path);
     cli_js_int(j, "width", pic->width);
     cli_js_int(j, "height", pic->height);
-    cli_js_open(j, "faces", '[');
+    cli_js_open(j, key, '[');
 }
 
 void cli_js_picture_end(cli_json *j)

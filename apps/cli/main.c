@@ -22,10 +22,13 @@ static const entry verbs[] = {
     {{"gallery", "list, show, rename, remove, export, import, backup, restore, verify",
       cli_gallery},
      "People"},
-    {{"model", "import a net from ONNX; info, plan, verify", cli_model}, "Nets"},
+    {{"video", "what a video or camera gives; copy it, also made worse", cli_video}, "Video"},
+    {{"model", "import a net; info, plan, verify", cli_model}, "Nets"},
+    {{"train", "an embedder from pictures of people", cli_train}, "Nets"},
     {{"bench", "time a net", cli_bench}, "Nets"},
     {{"motion", "where to cut a detector to see motion", cli_motion}, "Nets"},
-    {{"eval", "accuracy on a list of pairs", cli_eval}, "Nets"},
+    {{"eval", "how good nets are: pairs of people, boxes", cli_eval}, "Nets"},
+    {{"calibrate", "the threshold for your own people and camera", cli_calibrate}, "Nets"},
     {{"doctor", "check the installation", cli_doctor}, "Nets"},
 };
 

@@ -245,6 +245,11 @@ static int store(const cli_option *o, const char *value)
     errno = 0;
     if (o->kind == CLI_TEXT) {
         *(const char **)o->value = value;
+    } else if (o->kind == CLI_TEXTS) {
+        cli_texts *t = o->value;
+        if (t->n == CLI_MAX_TEXTS)
+            return cli_error("--%s: at most %d of them", o->name, CLI_MAX_TEXTS);
+        t->v[t->n++] = value;
     } else if (o->kind == CLI_INT) {
         long v = strtol(value, &end, 10);
         if (end == value || *end || errno || v < 0 || v > INT32_MAX)
@@ -282,6 +287,7 @@ static int check_common(cli_common *c, const reals *r)
         return cli_error("--scales %d: 1 to 8", c->scales);
     c->threshold = (float)r->threshold;
     c->min_score = isnan(r->min_score) ? 0.6f : (float)r->min_score;
+    c->min_score_given = !isnan(r->min_score);
     quiet = c->quiet;
     return CLI_YES;
 }

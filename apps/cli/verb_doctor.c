@@ -17,6 +17,9 @@
 #ifdef DV_HAVE_GALLERY
 #include "gallery/gallery.h"
 #endif
+#ifdef DV_HAVE_VIDEO
+#include "video/video.h"
+#endif
 
 typedef struct report {
     cli_common o;
@@ -266,15 +269,32 @@ static const char parts[] = "reads PNM"
                             "; no drawing (cairo)"
 #endif
 #ifdef DV_HAVE_IMPORT
-                            "; imports ONNX"
+                            "; imports ONNX, TensorFlow Lite, ncnn"
 #else
                             "; no ONNX import (protobuf-c)"
 #endif
 #ifdef DV_HAVE_GALLERY
-                            "; galleries";
+                            "; galleries"
 #else
-                            "; no galleries (SQLite, jansson)";
+                            "; no galleries (SQLite, jansson)"
 #endif
+#ifdef DV_HAVE_VIDEO
+                            "; video";
+#else
+                            "; no video (FFmpeg)";
+#endif
+
+/* FFmpeg is loaded when it is needed, so it may be missing now. */
+static void check_video(report *r)
+{
+#ifdef DV_HAVE_VIDEO
+    dv_err e = {0};
+    if (dv_video_available(&e) == DMV_OK)
+        line(r, "video", "ok", "FFmpeg's libraries are there");
+    else
+        line(r, "video", "note", e.msg);
+#endif
+}
 
 int cli_doctor(int argc, char **argv)
 {
@@ -311,6 +331,7 @@ int cli_doctor(int argc, char **argv)
     check_net(&r, ctx, "landmarks", false);
     check_net(&r, ctx, "embed", true);
     check_gallery(&r);
+    check_video(&r);
     if (r.o.json) {
         cli_js_int(&r.j, "problems", r.problems);
         cli_js_close(&r.j, '}');

@@ -60,7 +60,7 @@ static bool one(work *w, const char *path)
     }
     cli_json j = {.f = mem};
     if (ok && w->o.json) {
-        cli_js_picture(&j, path, &pic);
+        cli_js_picture(&j, path, "faces", &pic);
     } else if (ok) {
         cli_put_text(path);
         printf(": %zu face%s, %zu numbers each\n", n - first, n - first == 1 ? "" : "s", w->dim);

@@ -21,6 +21,7 @@ int cli_identify(int argc, char **argv)
 #include <string.h>
 
 #include "gallery/gallery.h"
+#include "nn/dmv.h"
 
 #define MAX_TOP 100
 
@@ -59,6 +60,20 @@ static bool add_vector(void *user, const dv_template *t)
     return !w->add_failed;
 }
 
+/* Thresholds of the gallery stand for its own people and cameras: they go before the model's. */
+static bool take_thresholds(work *w, dv_gallery *g)
+{
+    float pairs[2 * DV_GALLERY_MAX_THRESHOLDS];
+    char from[DV_GALLERY_MAX_FROM + 1];
+    size_t n;
+    dv_err e = {0};
+    if (dv_gallery_thresholds(g, pairs, &n, from, &e))
+        return cli_error("%s", e.msg), false;
+    if (n && !dv_meta_set_floats(&w->f.emb->meta, "thresholds", pairs, (uint32_t)n))
+        return cli_error("out of memory"), false;
+    return true;
+}
+
 static bool load_gallery(work *w, const char *path)
 {
     dv_err e = {0};
@@ -81,6 +96,7 @@ static bool load_gallery(work *w, const char *path)
         cli_error("%s", w->add_failed ? dmv_error(w->f.ctx) : e.msg);
         ok = false;
     }
+    ok = ok && take_thresholds(w, g);
     dv_gallery_close(&g);
     if (ok && w->n_subjects)
         qsort(w->subjects, w->n_subjects, sizeof *w->subjects, by_id);
@@ -101,7 +117,7 @@ static size_t passed(const work *w, size_t k)
 static void print_json(const work *w, const char *path, const dv_picture *pic)
 {
     cli_json j = {.f = stdout};
-    cli_js_picture(&j, path, pic);
+    cli_js_picture(&j, path, "faces", pic);
     for (size_t i = 0; i < w->f.n_faces; i++) {
         cli_js_open(&j, NULL, '{');
         cli_js_face(&j, &w->f.faces[i]);
@@ -233,7 +249,7 @@ static int run(work *w, const cli_inputs *in)
     w->n_matches = dv_calloc(CLI_MAX_FACES, sizeof *w->n_matches);
     if (!w->matches || !w->n_matches)
         return cli_error("out of memory");
-    if (!path || !cli_threshold(&w->o, w->f.emb, &w->threshold, &w->fmr) || !load_gallery(w, path))
+    if (!path || !load_gallery(w, path) || !cli_threshold(&w->o, w->f.emb, &w->threshold, &w->fmr))
         return CLI_ERROR;
     if (w->o.draw && !cli_output_open(&out, w->o.draw, in->n > 1 || in->folder))
         return CLI_ERROR;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * verb_model.c - `domovoi model`: nets from ONNX files, and a look inside them.
+ * verb_model.c - `domovoi model`: nets from files of other programs, and a look inside them.
  */
 #include "cli.h"
 
@@ -16,7 +16,7 @@
 #include "quant/quant.h"
 #endif
 
-#define MAX_ONNX ((size_t)1 << 30)
+#define MAX_NET ((size_t)1 << 30)
 #define MAX_THRESHOLDS 64
 
 static void put_shape(const dv_gtensor *t)
@@ -162,9 +162,9 @@ static void print_info(const char *path, const dmv_model *m, bool json)
 
 typedef struct import_args {
     const char *output, *kind, *name, *licence, *origin, *color, *mean, *scale, *decoder,
-        *landmark_order, *thresholds, *thresholds_from, *size;
+        *landmark_order, *labels, *thresholds, *thresholds_from, *size;
     double crop;
-    int dim;
+    int dim, exact;
 } import_args;
 
 #ifdef DV_HAVE_IMPORT
@@ -175,7 +175,7 @@ static bool one_of(const char *option, const char *value, const char *const *wor
         if (strcmp(value, words[i]) == 0)
             return true;
     const char *near = cli_nearest(value, words, n, sizeof *words);
-    char all[128] = "";
+    char all[160] = "";
     for (size_t i = 0; i < n; i++)
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", words[i]);
     if (near)
@@ -246,7 +246,8 @@ static bool apply_options(dv_meta *m, const import_args *a)
     static const char *const kinds[] = {"detector", "embedder", "landmarks", "other"};
     static const char *const colors[] = {"rgb", "bgr", "gray"};
     static const char *const orders[] = {"5", "68"};
-    static const char *const decoders[] = {"yunet", "ultraface", "ultraface-raw", "retinaface"};
+    static const char *const decoders[] = {"yunet", "ultraface", "ultraface-raw", "retinaface",
+                                           "scrfd", "blazeface", "ssd",           "fastestdet"};
     if ((a->kind && !one_of("kind", a->kind, kinds, DV_COUNT(kinds))) ||
         (a->color && !one_of("color", a->color, colors, DV_COUNT(colors))) ||
         (a->landmark_order &&
@@ -266,7 +267,7 @@ static bool apply_options(dv_meta *m, const import_args *a)
     return set_text(m, "kind", a->kind) && set_text(m, "name", a->name) &&
            set_text(m, "licence", a->licence) && set_text(m, "origin", a->origin) &&
            set_text(m, "color", a->color) && set_text(m, "decoder", a->decoder) &&
-           set_text(m, "landmark_order", a->landmark_order) &&
+           set_text(m, "landmark_order", a->landmark_order) && set_text(m, "labels", a->labels) &&
            set_text(m, "thresholds_from", a->thresholds_from) && set_channels(m, "mean", a->mean) &&
            set_channels(m, "scale", a->scale) && set_thresholds(m, a->thresholds);
 }
@@ -322,13 +323,60 @@ static bool to_bytes(dv_graph *g, const char *path, dv_err *e)
     return true;
 }
 
+/* The weights that belong to an ncnn text: NET.bin beside NET.param. */
+static bool read_bin(const char *path, uint8_t **data, size_t *size, dv_err *e)
+{
+    size_t n = strlen(path);
+    if (n > 6 && !strcmp(path + n - 6, ".param"))
+        n -= 6;
+    char *bin = dv_malloc(n + 5);
+    if (!bin)
+        return dv_nomem(e) == DMV_OK;
+    memcpy(bin, path, n);
+    strcpy(bin + n, ".bin");
+    dmv_status st = dv_read_file(bin, MAX_NET, data, size, e);
+    dv_free(bin);
+    return st == DMV_OK ||
+           dv_fail_in(e, "%.200s: its weights are wanted beside it", path) == DMV_OK;
+}
+
+/* Reads and imports a file of any of the formats; meta gets what is known of the net. */
+static bool import_file(const char *path, const dv_import_options *opt, dv_graph *g, dv_meta *meta,
+                        dv_err *e)
+{
+    uint8_t *net = NULL, *bin = NULL;
+    size_t size = 0, bin_size = 0;
+    bool ok = dv_read_file(path, MAX_NET, &net, &size, e) == DMV_OK, ncnn = false;
+    if (ok) {
+        size_t n = strlen(path);
+        dv_import_format format = dv_import_guess(net, size);
+        if (n > 7 && !strcmp(path + n - 7, ".tflite"))
+            format = DV_IMPORT_TFLITE;
+        else if (n > 6 && !strcmp(path + n - 6, ".param"))
+            format = DV_IMPORT_NCNN;
+        ncnn = format == DV_IMPORT_NCNN;
+        if (ncnn)
+            ok = read_bin(path, &bin, &bin_size, e) &&
+                 dv_import_ncnn(net, size, bin, bin_size, path, opt, g, e) == DMV_OK;
+        else if (format == DV_IMPORT_TFLITE)
+            ok = dv_import_tflite(net, size, path, opt, g, e) == DMV_OK;
+        else
+            ok = dv_import_onnx(net, size, path, opt, g, e) == DMV_OK;
+    }
+    ok = ok && to_bytes(g, path, e) &&
+         dv_import_profile(ncnn ? bin : net, ncnn ? bin_size : size, path, g, meta, e) == DMV_OK;
+    dv_free(net);
+    dv_free(bin);
+    return ok;
+}
+
 static bool import_it(const cli_common *o, const import_args *a, const char *path)
 {
     dv_err e = {0};
     dv_graph g;
     dv_meta meta = {0};
-    uint8_t *onnx = NULL, *data = NULL;
-    size_t onnx_size = 0, size = 0;
+    uint8_t *data = NULL;
+    size_t size = 0;
     int w = 0, h = 0;
     bool ok = false;
     dv_graph_init(&g);
@@ -337,10 +385,8 @@ static bool import_it(const cli_common *o, const import_args *a, const char *pat
         return false;
     }
     const int64_t dims[4] = {1, 3, h, w};
-    dv_import_options opt = {.dims = w ? dims : NULL, .rank = w ? 4 : 0};
-    if (dv_read_file(path, MAX_ONNX, &onnx, &onnx_size, &e) ||
-        dv_import_onnx(onnx, onnx_size, path, &opt, &g, &e) || !to_bytes(&g, path, &e) ||
-        dv_import_profile(onnx, onnx_size, path, &g, &meta, &e)) {
+    dv_import_options opt = {.dims = w ? dims : NULL, .rank = w ? 4 : 0, .exact = a->exact};
+    if (!import_file(path, &opt, &g, &meta, &e)) {
         cli_error("%s", e.msg);
     } else if (apply_options(&meta, a)) {
         if (dv_dmv_encode(&g, &meta, &data, &size, &e))
@@ -352,7 +398,6 @@ static bool import_it(const cli_common *o, const import_args *a, const char *pat
         }
     }
     dv_free(data);
-    dv_free(onnx);
     dv_meta_free(&meta);
     dv_graph_free(&g);
     return ok;
@@ -364,7 +409,7 @@ static bool import_it(const cli_common *o, const import_args *a, const char *pat
 {
     (void)o;
     (void)a;
-    cli_error("%s: this build has no ONNX import: protobuf-c or onnx.proto was missing", path);
+    cli_error("%s: this build has no import of nets: protobuf-c or onnx.proto was missing", path);
     return false;
 }
 
@@ -386,7 +431,13 @@ static int run_import(int argc, char **argv)
         {"color", "ORDER", "channels that it expects: rgb, bgr or gray", CLI_TEXT, &a.color},
         {"mean", "M[,M,M]", "input = (pixel - mean) * scale", CLI_TEXT, &a.mean},
         {"scale", "S[,S,S]", "", CLI_TEXT, &a.scale},
-        {"decoder", "NAME", "yunet, ultraface, ultraface-raw or retinaface", CLI_TEXT, &a.decoder},
+        {"decoder", "NAME",
+         "yunet, ultraface, ultraface-raw, retinaface, scrfd, blazeface, ssd or fastestdet",
+         CLI_TEXT, &a.decoder},
+        {"labels", "NAMES", "names of a detector's classes, with commas between", CLI_TEXT,
+         &a.labels},
+        {"exact", NULL, "TensorFlow Lite: round no 8-bit weight anew; some layers stay in floats",
+         CLI_FLAG, &a.exact},
         {"landmark-order", "N", "points of a landmark net: 5 or 68", CLI_TEXT, &a.landmark_order},
         {"crop", "FACTOR", "box around the face that a landmark net sees", CLI_REAL, &a.crop},
         {"dim", "N", "length of the embedding", CLI_INT, &a.dim},
@@ -397,18 +448,21 @@ static int run_import(int argc, char **argv)
         {"size", "WxH", "fix a free input size", CLI_TEXT, &a.size},
     };
     if (!cli_parse(argc, argv,
-                   "domovoi model import NET.onnx -o NET.dmv [options]\n\n"
-                   "Reads an ONNX net, makes it fast, and writes it in Domovoi's format. What the "
-                   "net is\nfollows from its file or its shapes; options say it where that is not "
-                   "enough. A QDQ\nnet (pairs of QuantizeLinear and DequantizeLinear) becomes an "
-                   "8-bit net. On failure\nnothing is written.",
+                   "domovoi model import NET.onnx|NET.tflite|NET.param -o NET.dmv [options]\n\n"
+                   "Reads a net of ONNX, TensorFlow Lite or ncnn (with NET.bin beside it), makes "
+                   "it fast,\nand writes it in Domovoi's format. What the net is follows from its "
+                   "file or its\nshapes; options say it where that is not enough. A QDQ net (pairs "
+                   "of QuantizeLinear\nand DequantizeLinear) or a quantised one becomes an 8-bit "
+                   "net. On failure nothing is\nwritten.",
                    "  domovoi model import yunet.onnx -o models/detect.dmv\n"
+                   "  domovoi model import ssd.tflite -o models/objects.dmv\n"
                    "  domovoi model import face.onnx -o models/embed.dmv --name MyNet \\\n"
                    "      --color bgr --mean 127.5 --scale 0.0078125 --thresholds 1e-3:0.31\n",
                    &o, own, DV_COUNT(own), pos, 1, &n, &done))
         return done;
     if (n != 1 || !a.output)
-        return cli_error("the form is: domovoi model import NET.onnx -o NET.dmv");
+        return cli_error("the form is: domovoi model import NET.onnx|NET.tflite|NET.param -o "
+                         "NET.dmv");
     if (a.dim < 0)
         return cli_error("--dim %d: above 0", a.dim);
     return import_it(&o, &a, pos[0]) ? CLI_YES : CLI_ERROR;
@@ -576,7 +630,7 @@ int cli_model(int argc, char **argv)
 {
     static const cli_verb subs[] = {
         {"export", "make an ONNX file from a .dmv file", cli_export},
-        {"import", "make a .dmv file from an ONNX file", run_import},
+        {"import", "make a .dmv file from an ONNX, TensorFlow Lite or ncnn file", run_import},
         {"info", "what a net is and expects", run_info},
         {"plan", "memory plan and multiply-adds of each step", run_plan},
         {"quantize", "make an 8-bit net from a float one", cli_quantize},

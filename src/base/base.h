@@ -100,6 +100,11 @@ void dv_buf_align(dv_buf *b, size_t to); /* zero padding; to: power of two */
 void dv_buf_printf(dv_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void dv_buf_free(dv_buf *b);
 
+/* ---- text ---- */
+/* Bytes of the UTF-8 character at s, 0 if there is none (overlong, surrogate, cut short); reads
+ * no farther than a zero. */
+size_t dv_utf8_length(const char *s);
+
 /* ---- files ---- */
 typedef struct dv_map {
     const uint8_t *data;
@@ -117,6 +122,17 @@ dmv_status dv_read_file(const char *path, size_t limit, uint8_t **data, size_t *
 /* Writes PATH.tmp.PID.N beside path, syncs and renames: all or nothing. Follows links and keeps
  * the mode of an existing file. Pipes and devices (/dev/stdout, /dev/null) are written to. */
 dmv_status dv_write_file(const char *path, const void *data, size_t size, dv_err *e);
+/* The same in pieces, for what does not fit into memory. fd may be sought in if name is set. */
+typedef struct dv_new_file {
+    int fd;       /* -1 = none */
+    char *name;   /* of the file beside; NULL: a pipe or device, written to as it is */
+    char *target; /* links followed */
+} dv_new_file;
+dmv_status dv_new_file_open(const char *path, dv_new_file *f, dv_err *e);
+dmv_status dv_new_file_write(dv_new_file *f, const void *data, size_t size, dv_err *e);
+/* Both end f. Dropped: as if it had never been opened, except for what went into a pipe. */
+dmv_status dv_new_file_commit(dv_new_file *f, dv_err *e);
+void dv_new_file_drop(dv_new_file *f);
 
 /* ---- SHA-256 (FIPS 180-4) ---- */
 typedef struct dv_sha256 {

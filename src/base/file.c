@@ -267,19 +267,6 @@ static int named_fd(const char *path)
     return -1;
 }
 
-/* Straight to what path stands for, without a file beside it. */
-static dmv_status write_through(const char *path, const void *data, size_t size, dv_err *e)
-{
-    int named = named_fd(path);
-    int fd = named >= 0 ? fcntl(named, F_DUPFD_CLOEXEC, 0) : open_retry(path, O_WRONLY, 0);
-    if (fd < 0)
-        return fail_errno(e, errno, "open", path);
-    int err = write_full(fd, data, size);
-    if (close(fd) != 0 && !err && errno != EINTR)
-        err = errno;
-    return err ? fail_errno(e, err, "write to", path) : DMV_OK;
-}
-
 /* Opens a new file beside target; *name is its path, to be freed. old is NULL if there is no
  * target yet. */
 static int open_beside(const char *target, const struct stat *old, char **name)
@@ -336,65 +323,114 @@ static int sync_folder_of(const char *target, char *scratch)
     return err;
 }
 
-static dmv_status replace(const char *target, const struct stat *old, const void *data, size_t size,
-                          dv_err *e)
+/* The file at the end of a link, to be replaced instead of the link. */
+static dmv_status follow(const char *path, struct stat *st, char **target, dv_err *e)
 {
-    char *name;
-    int fd = open_beside(target, old, &name);
-    if (fd < 0) {
-        int err = errno;
-        dv_free(name);
-        return name ? fail_errno(e, err, "create a file beside", target) : dv_nomem(e);
+    char *end = realpath(path, NULL);
+    if (!end)
+        return fail_errno(e, errno, "follow the symbolic link", path);
+    int err = stat(end, st) != 0 ? errno : 0;
+    *target = err ? NULL : dv_strdup(end);
+    free(end); /* realpath's own */
+    if (err)
+        return fail_errno(e, err, "follow the symbolic link", path);
+    return *target ? DMV_OK : dv_nomem(e);
+}
+
+static dmv_status open_target(dv_new_file *f, const char *path, dv_err *e)
+{
+    struct stat st;
+    const struct stat *old = &st;
+    int named = named_fd(path);
+    if (named < 0 && lstat(path, &st) != 0) {
+        if (errno != ENOENT)
+            return fail_errno(e, errno, "write", path);
+        old = NULL;
+    } else if (named < 0 && S_ISLNK(st.st_mode)) {
+        dmv_status s = follow(path, &st, &f->target, e);
+        if (s)
+            return s;
     }
-    const char *doing = "write";
-    int err = write_full(fd, data, size);
-    if (!err)
-        err = sync_fd(fd);
-    if (close(fd) != 0 && !err && errno != EINTR)
+    if (!f->target && !(f->target = dv_strdup(path)))
+        return dv_nomem(e);
+    if (named < 0 && old && S_ISDIR(st.st_mode))
+        return dv_fail(e, DMV_ERR_IO, "cannot write %s: it is a folder; %s", path, remedy(EISDIR));
+    if (named >= 0 || (old && !S_ISREG(st.st_mode))) {
+        /* Straight to what path stands for, without a file beside it. */
+        f->fd = named >= 0 ? fcntl(named, F_DUPFD_CLOEXEC, 0) : open_retry(path, O_WRONLY, 0);
+        return f->fd < 0 ? fail_errno(e, errno, "open", path) : DMV_OK;
+    }
+    f->fd = open_beside(f->target, old, &f->name);
+    if (f->fd >= 0)
+        return DMV_OK;
+    int err = errno;
+    return f->name ? fail_errno(e, err, "create a file beside", f->target) : dv_nomem(e);
+}
+
+static void forget(dv_new_file *f)
+{
+    dv_free(f->name);
+    dv_free(f->target);
+    *f = (dv_new_file){.fd = -1};
+}
+
+dmv_status dv_new_file_open(const char *path, dv_new_file *f, dv_err *e)
+{
+    *f = (dv_new_file){.fd = -1};
+    dmv_status s = open_target(f, path, e);
+    if (s)
+        forget(f);
+    return s;
+}
+
+dmv_status dv_new_file_write(dv_new_file *f, const void *data, size_t size, dv_err *e)
+{
+    int err = write_full(f->fd, data, size);
+    return err ? fail_errno(e, err, f->name ? "write" : "write to", f->target) : DMV_OK;
+}
+
+void dv_new_file_drop(dv_new_file *f)
+{
+    if (f->fd >= 0)
+        close(f->fd);
+    if (f->fd >= 0 && f->name)
+        unlink(f->name);
+    forget(f);
+}
+
+dmv_status dv_new_file_commit(dv_new_file *f, dv_err *e)
+{
+    const char *doing = f->name ? "write" : "write to";
+    int err = f->name ? sync_fd(f->fd) : 0;
+    if (close(f->fd) != 0 && !err && errno != EINTR)
         err = errno;
-    if (!err && rename(name, target) != 0) {
+    f->fd = -1;
+    if (!err && f->name && rename(f->name, f->target) != 0) {
         err = errno;
         doing = "put the new file in place of";
     }
     dmv_status s = DMV_OK;
     if (err) {
-        unlink(name);
-        s = fail_errno(e, err, doing, target);
-    } else if ((err = sync_folder_of(target, name)) != 0) {
-        s = dv_fail(e, DMV_ERR_IO, "%s is written, but its folder cannot be synced: %s; %s", target,
-                    strerror(err), remedy(err));
+        if (f->name)
+            unlink(f->name);
+        s = fail_errno(e, err, doing, f->target);
+    } else if (f->name && (err = sync_folder_of(f->target, f->name)) != 0) {
+        s = dv_fail(e, DMV_ERR_IO, "%s is written, but its folder cannot be synced: %s; %s",
+                    f->target, strerror(err), remedy(err));
     }
-    dv_free(name);
+    forget(f);
     return s;
 }
 
 dmv_status dv_write_file(const char *path, const void *data, size_t size, dv_err *e)
 {
-    struct stat st;
-    if (named_fd(path) >= 0)
-        return write_through(path, data, size, e);
-    if (lstat(path, &st) != 0)
-        return errno == ENOENT ? replace(path, NULL, data, size, e)
-                               : fail_errno(e, errno, "write", path);
-    char *target = NULL;
-    if (S_ISLNK(st.st_mode)) {
-        /* Replace the file at the end of the link, not the link. */
-        target = realpath(path, NULL);
-        if (!target)
-            return fail_errno(e, errno, "follow the symbolic link", path);
-        if (stat(target, &st) != 0) {
-            int err = errno;
-            free(target);
-            return fail_errno(e, err, "follow the symbolic link", path);
-        }
-    }
-    dmv_status s;
-    if (S_ISDIR(st.st_mode))
-        s = dv_fail(e, DMV_ERR_IO, "cannot write %s: it is a folder; %s", path, remedy(EISDIR));
-    else if (S_ISREG(st.st_mode))
-        s = replace(target ? target : path, &st, data, size, e);
-    else
-        s = write_through(path, data, size, e);
-    free(target); /* realpath's own */
+    dv_new_file f;
+    dmv_status s = dv_new_file_open(path, &f, e);
+    if (s)
+        return s;
+    s = dv_new_file_write(&f, data, size, e);
+    if (!s)
+        return dv_new_file_commit(&f, e);
+    dv_new_file_drop(&f);
     return s;
 }

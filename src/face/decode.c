@@ -10,8 +10,10 @@
 
 const dv_decoder *dv_decoder_find(const char *name)
 {
-    static const dv_decoder *const all[] = {&dv_decoder_yunet, &dv_decoder_ultraface,
-                                            &dv_decoder_ultraface_raw, &dv_decoder_retinaface};
+    static const dv_decoder *const all[] = {&dv_decoder_yunet,         &dv_decoder_ultraface,
+                                            &dv_decoder_ultraface_raw, &dv_decoder_retinaface,
+                                            &dv_decoder_scrfd,         &dv_decoder_blazeface,
+                                            &dv_decoder_ssd,           &dv_decoder_fastestdet};
     for (size_t i = 0; name && i < DV_COUNT(all); i++) {
         if (!strcmp(all[i]->name, name)) {
             return all[i];
@@ -42,24 +44,43 @@ int dv_output_last(const dv_graph *g, int64_t last)
     return -1;
 }
 
+static void swap(dv_decode_args *a, size_t i, size_t k)
+{
+    dmv_face t = a->out[i];
+    a->out[i] = a->out[k];
+    a->out[k] = t;
+    if (a->classes) {
+        int32_t c = a->classes[i];
+        a->classes[i] = a->classes[k];
+        a->classes[k] = c;
+    }
+}
+
 /* While there is room faces are appended; when it is used up, out becomes a heap with the
  * lowest score on top. */
-static void sift_down(dmv_face *f, size_t n, size_t i)
+static void sift_down(dv_decode_args *a, size_t i)
 {
     for (;;) {
         size_t low = i, child = 2 * i + 1;
-        for (size_t c = child; c < child + 2 && c < n; c++) {
-            if (f[c].score < f[low].score) {
+        for (size_t c = child; c < child + 2 && c < a->cap; c++) {
+            if (a->out[c].score < a->out[low].score) {
                 low = c;
             }
         }
         if (low == i) {
             return;
         }
-        dmv_face t = f[i];
-        f[i] = f[low];
-        f[low] = t;
+        swap(a, i, low);
         i = low;
+    }
+}
+
+static void keep(dv_decode_args *a, size_t i, const dmv_face *f)
+{
+    a->out[i] = *f;
+    a->out[i].score = fminf(f->score, 1);
+    if (a->classes) {
+        a->classes[i] = a->cls;
     }
 }
 
@@ -81,16 +102,14 @@ void dv_decode_push(dv_decode_args *a, const dmv_face *f)
         }
     }
     if (a->n < a->cap) {
-        a->out[a->n] = *f;
-        a->out[a->n].score = fminf(f->score, 1);
+        keep(a, a->n, f);
         if (++a->n == a->cap) {
             for (size_t i = a->cap / 2; i-- > 0;) {
-                sift_down(a->out, a->cap, i);
+                sift_down(a, i);
             }
         }
     } else if (a->cap && f->score > a->out[0].score) {
-        a->out[0] = *f;
-        a->out[0].score = fminf(f->score, 1);
-        sift_down(a->out, a->cap, 0);
+        keep(a, 0, f);
+        sift_down(a, 0);
     }
 }

@@ -3,7 +3,7 @@
  * face.h - inside of the face layer: from pixels to boxes, points and vectors.
  * Files: preprocess.c (pixels to net input), decode_*.c (net output to boxes, one file a
  * detector family), nms.c, align.c, quality.c, landmarks.c, net.c (a model ready to run on
- * pictures), pipeline.c, index.c.
+ * pictures), pipeline.c, objects.c (boxes of any class), index.c.
  */
 #ifndef DV_FACE_H
 #define DV_FACE_H
@@ -40,18 +40,23 @@ typedef struct dv_decode_args {
     const dv_exec *x;
     int in_w, in_h; /* of the net's input */
     float min_score;
+    int only; /* 1 + the only class that is wanted, 0 = every */
     dmv_face *out;
-    size_t cap, n; /* the best `cap` by score are kept when there are more */
+    int32_t *classes; /* beside out, or NULL */
+    size_t cap, n;    /* the best `cap` by score are kept when there are more */
+    int32_t cls;      /* of the next that is kept (set by decoders of several classes) */
 } dv_decode_args;
 typedef struct dv_decoder {
     const char *name; /* metadata "decoder" */
     int multiple;     /* input sides must be multiples of this when free; 1 = any */
     bool points;      /* gives five landmarks */
+    bool objects;     /* of several classes: not for a pipeline of faces */
     dmv_status (*check)(const dv_graph *g, dv_err *e); /* outputs are there, with the right ranks */
     bool (*run)(dv_decode_args *a); /* false: the outputs do not fit an input of in_w x in_h */
 } dv_decoder;
 extern const dv_decoder dv_decoder_yunet, dv_decoder_ultraface, dv_decoder_ultraface_raw,
-    dv_decoder_retinaface;
+    dv_decoder_retinaface, dv_decoder_scrfd, dv_decoder_blazeface, dv_decoder_ssd,
+    dv_decoder_fastestdet;
 const dv_decoder *dv_decoder_find(const char *name); /* NULL if unknown */
 /* Keeps a face in a->out (used by decoders). Drops what is below min_score or not a box. */
 void dv_decode_push(dv_decode_args *a, const dmv_face *f);
@@ -96,6 +101,54 @@ dmv_status dv_net_shape(dv_net *n, int w, int h, dv_err *e);
 void dv_net_run(dv_net *n, const uint8_t *rgb);
 /* Only the first half of it: the pixels into the input, for those who run the net in parts. */
 void dv_net_feed(dv_net *n, const uint8_t *rgb);
+
+/* ---- objects of any class ---- */
+
+typedef struct dv_object {
+    float box[4]; /* x, y, width, height in pixels of the picture */
+    float score;
+    int32_t cls; /* of dv_model_label; 0 = face for a detector of faces */
+} dv_object;
+
+typedef struct dv_detector_options {
+    float min_score; /* default 0.5 */
+    float nms_iou;   /* boxes of one class; 0 = what the model states, else 0.45 */
+    int max_side;    /* nets of free size: longest side; default 640 */
+    int cls;         /* only this class; -1 = every (the default) */
+} dv_detector_options;
+void dv_detector_options_init(dv_detector_options *o);
+
+/* Any detector on pictures, one after the other, for those who want boxes with a class. Other than
+ * a pipeline it looks once at the whole picture. Metadata "fit" = "stretch": the net was made for
+ * pictures squeezed into its input; else they keep their shape. */
+typedef struct dv_detector {
+    dmv_context *ctx;
+    dv_net net;
+    const dv_decoder *decoder;
+    dv_detector_options o;
+    bool stretch;
+    int w, h;     /* of the part of the input that the present picture fills */
+    float sx, sy; /* pixels of the picture for one of the input */
+    dmv_face *found;
+    int32_t *classes;
+    uint8_t *rgb;
+    size_t rgb_size;
+} dv_detector;
+/* o may be NULL. */
+dmv_status dv_detector_open(dmv_context *ctx, const dmv_model *m, const dv_detector_options *o,
+                            dv_detector *d);
+void dv_detector_close(dv_detector *d);
+/* put, then run the net (dv_exec_run(d->net.x), or parts of it), then take: the best `cap`, highest
+ * score first. Nothing is allocated while pictures have one size. */
+dmv_status dv_detector_put(dv_detector *d, const dmv_image *img);
+dmv_status dv_detector_take(dv_detector *d, dv_object *out, size_t cap, size_t *n);
+dmv_status dv_detector_run(dv_detector *d, const dmv_image *img, dv_object *out, size_t cap,
+                           size_t *n);
+/* Name of a class, from metadata "labels" (with commas between), cut to size - 1 characters; ""
+ * if there is none. */
+void dv_model_label(const dmv_model *m, int cls, char *out, size_t size);
+int dv_model_class(const dmv_model *m, const char *label); /* -1 = no such class */
+
 /* From now on the net may be run in two parts, with this tensor (of the model's graph) made by the
  * first: feed, first, rest. It may still be run as a whole. The net keeps its shape; it is as it
  * was after a failure of anything but shaping. */

@@ -69,8 +69,7 @@ void dv_net_close(dv_net *n)
 static uint8_t *byte_input(dv_net *n)
 {
     float scale, zero;
-    uint8_t *to =
-        n->nchw && n->prep.channels == 3 ? dv_exec_input_u8(n->x, 0, &scale, &zero) : NULL;
+    uint8_t *to = n->prep.channels == 3 ? dv_exec_input_u8(n->x, 0, n->nchw, &scale, &zero) : NULL;
     for (int c = 0; to && c < 3; c++)
         if (n->prep.mean[c] != zero || n->prep.scale[c] != scale)
             return NULL;

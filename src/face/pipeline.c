@@ -121,6 +121,11 @@ static dmv_status open_detector(dmv_pipeline *p, const dmv_model *m)
     if (!p->decoder) {
         return dv_fail(e, DMV_ERR_UNSUPPORTED, "detector: unknown decoder \"%.64s\"", name);
     }
+    if (p->decoder->objects) {
+        return dv_fail(e, DMV_ERR_UNSUPPORTED,
+                       "detector: decoder \"%.64s\" finds objects of many classes, not faces",
+                       name);
+    }
     dmv_status s = dv_net_open(p->ctx, m, "detector", &p->det);
     if (s == DMV_OK) {
         s = p->decoder->check(&m->graph, e);

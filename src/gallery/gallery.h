@@ -12,7 +12,8 @@
 
 #include "base/base.h"
 
-#define DV_GALLERY_SCHEMA 1
+/* 2: with thresholds of its own. A file is written as old as it can be. */
+#define DV_GALLERY_SCHEMA 2
 
 typedef struct dv_gallery dv_gallery;
 
@@ -67,6 +68,17 @@ void dv_subjects_free(dv_subject *s, size_t n);
 typedef bool (*dv_template_fn)(void *user, const dv_template *t);
 dmv_status dv_gallery_each(dv_gallery *g, const char *subject, dv_template_fn fn, void *user,
                            dv_err *e);
+
+#define DV_GALLERY_MAX_THRESHOLDS 32 /* pairs */
+#define DV_GALLERY_MAX_FROM 400      /* bytes */
+/* Thresholds of this gallery's people and cameras, instead of those of the model: n numbers,
+ * rate and similarity by turns; rates fall, similarities do not. `from` says on which pictures
+ * they were measured. n = 0 forgets them. Export and import leave them out. */
+dmv_status dv_gallery_set_thresholds(dv_gallery *g, const float *pairs, size_t n, const char *from,
+                                     dv_err *e);
+/* pairs: 2 * DV_GALLERY_MAX_THRESHOLDS floats, from: DV_GALLERY_MAX_FROM + 1 bytes. *n = 0 if the
+ * gallery has none. */
+dmv_status dv_gallery_thresholds(dv_gallery *g, float *pairs, size_t *n, char *from, dv_err *e);
 
 /* JSON lines: a header line {"domovoi_gallery":1,"model_id",...}, then one line a template
  * with base64 vector and crop. Export replaces the file, all or nothing. Import checks

@@ -33,6 +33,7 @@ struct dv_gallery {
     char *path; /* for messages */
     char *model_id, *model_name;
     size_t dim;
+    int64_t schema;        /* of the file, when it was opened */
     float *vector;         /* dim, the row being read or written */
     uint8_t *blob;         /* 4 * dim, the same as little-endian bytes */
     int64_t owner_created; /* of the subject of the row being read */
@@ -56,6 +57,10 @@ dmv_status dv_gal_connect(const char *path, bool writable, sqlite3 **db, dv_err 
 dmv_status dv_gal_check_file(sqlite3 *db, const char *path, dv_err *e);
 dmv_status dv_gal_mismatch(const char *path, const char *have_name, const char *have_id,
                            size_t have_dim, const dv_gallery_model *want, dv_err *e);
+
+/* thresholds.c: inside a transaction. The table is there from schema 2 on. */
+extern const char dv_gal_threshold_table[];
+dmv_status dv_gal_read_thresholds(dv_gallery *g, float *pairs, size_t *n, char *from, dv_err *e);
 
 /* sql.c: "cannot DOING: REASON: REMEDY" for a SQLite result. path may differ from g's. */
 dmv_status dv_gal_fail_db(sqlite3 *db, const char *path, int rc, const char *doing, dv_err *e);

@@ -18,6 +18,14 @@
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
+#define FIRST_SCHEMA 1 /* of a new file */
+
+const char dv_gal_threshold_table[] =
+    "CREATE TABLE threshold("
+    "one INTEGER PRIMARY KEY CHECK(one=1),"
+    "pairs BLOB NOT NULL CHECK(typeof(pairs)='blob'),"
+    "measured TEXT NOT NULL CHECK(typeof(measured)='text'),"
+    "sum BLOB NOT NULL CHECK(typeof(sum)='blob' AND length(sum)=32))";
 
 /* The schema is compared word for word on opening, so a file cannot bring tables, views or
  * triggers of its own. The checks are those of STRICT tables, for SQLite before 3.37 too. */
@@ -47,7 +55,9 @@ static const struct {
                  "vector BLOB NOT NULL CHECK(typeof(vector)='blob'),"
                  "crop BLOB CHECK(typeof(crop) IN ('blob','null')))"},
     {"template_subject", "CREATE INDEX template_subject ON template(subject,vhash)"},
+    {"threshold", dv_gal_threshold_table}, /* from schema 2 on */
 };
+#define OBJECTS(version) (DV_COUNT(schema) - ((version) < 2))
 
 dmv_status dv_gal_mismatch(const char *path, const char *have_name, const char *have_id,
                            size_t have_dim, const dv_gallery_model *want, dv_err *e)
@@ -182,14 +192,14 @@ static dmv_status fill(sqlite3 *db, const char *path, const dv_gallery_model *m,
     if (rc == SQLITE_OK)
         rc = is_blank(db, &blank); /* again, now that nobody else can fill it */
     if (rc == SQLITE_OK && blank) {
-        for (size_t i = 0; i < DV_COUNT(schema) && rc == SQLITE_OK; i++)
+        for (size_t i = 0; i < OBJECTS(FIRST_SCHEMA) && rc == SQLITE_OK; i++)
             rc = dv_gal_exec(db, schema[i].sql);
         if (rc == SQLITE_OK)
             rc = put_model(db, m);
         if (rc == SQLITE_OK)
             rc = dv_gal_exec(db, "PRAGMA application_id=" TEXT(
                                      DV_GAL_APP_ID) ";"
-                                                    "PRAGMA user_version=" TEXT(DV_GALLERY_SCHEMA));
+                                                    "PRAGMA user_version=" TEXT(FIRST_SCHEMA));
     }
     if (rc == SQLITE_OK)
         rc = dv_gal_exec(db, "COMMIT");
@@ -201,7 +211,7 @@ static dmv_status fill(sqlite3 *db, const char *path, const dv_gallery_model *m,
     return s;
 }
 
-static dmv_status check_schema(sqlite3 *db, const char *path, dv_err *e)
+static dmv_status check_schema(sqlite3 *db, const char *path, int64_t *schema_out, dv_err *e)
 {
     int64_t app = 0, version = 0;
     sqlite3_stmt *st = NULL;
@@ -218,8 +228,8 @@ static dmv_status check_schema(sqlite3 *db, const char *path, dv_err *e)
                        "gallery '%.400s' was written by a newer version (schema %lld; this one "
                        "knows %d): update domovoi",
                        path, (long long)version, DV_GALLERY_SCHEMA);
-    bool same = version == DV_GALLERY_SCHEMA;
-    size_t found = 0;
+    bool same = version >= FIRST_SCHEMA;
+    size_t found = 0, objects = OBJECTS(version);
     if (rc == SQLITE_OK)
         rc = sqlite3_prepare_v2(db,
                                 "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE "
@@ -229,18 +239,19 @@ static dmv_status check_schema(sqlite3 *db, const char *path, dv_err *e)
         const char *name = (const char *)sqlite3_column_text(st, 0);
         const char *sql = (const char *)sqlite3_column_text(st, 1);
         rc = sqlite3_errcode(db) == SQLITE_NOMEM ? SQLITE_NOMEM : SQLITE_OK;
-        same = same && found < DV_COUNT(schema) && name && sql &&
-               strcmp(name, schema[found].name) == 0 && strcmp(sql, schema[found].sql) == 0;
+        same = same && found < objects && name && sql && strcmp(name, schema[found].name) == 0 &&
+               strcmp(sql, schema[found].sql) == 0;
         found++;
     }
     sqlite3_finalize(st);
     if (rc != SQLITE_DONE)
         return dv_gal_fail_db(db, path, rc, "open", e);
-    if (!same || found != DV_COUNT(schema))
+    if (!same || found != objects)
         return dv_fail(e, DMV_ERR_FORMAT,
                        "gallery '%.400s' does not have the tables of schema %d: it is damaged or "
                        "was changed by another program, restore a backup",
-                       path, DV_GALLERY_SCHEMA);
+                       path, (int)DV_MAX(version, FIRST_SCHEMA));
+    *schema_out = version;
     return DMV_OK;
 }
 
@@ -366,7 +377,7 @@ static dmv_status open_checked(dv_gallery *g, dv_gal_mode mode, const dv_gallery
                        g->path);
     if (blank && (s = fill(g->db, g->path, model, e)) != DMV_OK)
         return s;
-    if ((s = check_schema(g->db, g->path, e)) != DMV_OK ||
+    if ((s = check_schema(g->db, g->path, &g->schema, e)) != DMV_OK ||
         (s = dv_gal_check_file(g->db, g->path, e)) != DMV_OK || (s = load_model(g, e)) != DMV_OK)
         return s;
     if (model && (strcmp(model->id, g->model_id) != 0 || model->dim != g->dim))

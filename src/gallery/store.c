@@ -488,6 +488,12 @@ dmv_status dv_gallery_verify(dv_gallery *g, dv_err *e)
                         "restore a backup",
                         g->path, (long long)lonely);
     }
+    if (s == DMV_OK) {
+        float pairs[2 * DV_GALLERY_MAX_THRESHOLDS];
+        char from[DV_GALLERY_MAX_FROM + 1];
+        size_t n;
+        s = dv_gal_read_thresholds(g, pairs, &n, from, e);
+    }
     dv_gal_rollback(g);
     return s;
 }

@@ -90,23 +90,6 @@ static dmv_status canvas_read(canvas *v, uint8_t *rgb, dv_err *e)
 
 /* ---- text ---- */
 
-/* Length of the UTF-8 sequence at s (Unicode 15, table 3-7), 0 if it is not one. */
-static size_t utf8_at(const uint8_t *s)
-{
-    size_t n = s[0] < 0x80                    ? 1
-               : s[0] >= 0xc2 && s[0] <= 0xdf ? 2
-               : (s[0] & 0xf0) == 0xe0        ? 3
-               : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
-                                              : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 /* Cairo stops drawing for good at bad UTF-8: replaced by U+FFFD; control characters by blanks.
  * out holds MAX_TEXT + 8 bytes. */
 static void clean_text(const char *text, char *out)
@@ -115,7 +98,7 @@ static void clean_text(const char *text, char *out)
     size_t o = 0;
 
     while (*s && o < MAX_TEXT) {
-        size_t n = utf8_at(s);
+        size_t n = dv_utf8_length((const char *)s);
         if (n == 0) {
             memcpy(out + o, "\xef\xbf\xbd", 3);
             o += 3;

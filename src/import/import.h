@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * import.h - ONNX nets to graphs. Three steps (import.c):
+ * import.h - nets of other programs to graphs. Three steps (import.c):
  *   onnx_*.c   parse (protobuf-c, Debian's onnx.proto) and lower every ONNX node to the ops of
  *              nn/ops.inc, with Transpose nodes round the picture-shaped ones. An unsupported net
  *              fails with ALL unsupported nodes in the message.
+ *   tflite_*.c the same for TensorFlow Lite (flatbuf.c), ncnn_*.c for ncnn's two files. lower.c is
+ *              the workshop of all three.
  *   passes/    rewrite the graph, one file a pass, each correct by itself: fold constants,
  *              recognise LayerNorm, GELU, swish, L2Norm, squeeze-excite, channel shuffle; fold
  *              BN, Pad, scale and shift into weights; cancel and push Transposes; fuse
@@ -29,6 +31,7 @@ typedef struct dv_import_options {
     const int64_t *dims; /* sizes for free dims of input 0 at import (NULL = keep them free,
                             a free batch becomes 1) */
     int rank;
+    bool exact; /* TensorFlow Lite: 8-bit weights outside of -128..127 keep their layer in floats */
 } dv_import_options;
 
 /* data: an ONNX file. On success *g is optimised, packed and passes dv_graph_check. A QDQ net has
@@ -36,9 +39,20 @@ typedef struct dv_import_options {
 dmv_status dv_import_onnx(const uint8_t *data, size_t size, const char *name,
                           const dv_import_options *o, dv_graph *g, dv_err *e);
 
-/* Fills in meta from what is known of the net: by the SHA-256 of its file, else by its
- * inputs and outputs (YuNet, Ultra-Light, embedders of 112x112, 68 landmarks); a file that
- * `model export` wrote says the rest itself. */
+/* The same for TensorFlow Lite; a quantised net is a QDQ net then. */
+dmv_status dv_import_tflite(const uint8_t *data, size_t size, const char *name,
+                            const dv_import_options *o, dv_graph *g, dv_err *e);
+/* The same for ncnn: the text (.param) and the weights (.bin). */
+dmv_status dv_import_ncnn(const uint8_t *param, size_t param_size, const uint8_t *bin,
+                          size_t bin_size, const char *name, const dv_import_options *o,
+                          dv_graph *g, dv_err *e);
+/* Which of the three a file is, by its first bytes; what is none of the others counts as ONNX. */
+typedef enum dv_import_format { DV_IMPORT_ONNX, DV_IMPORT_TFLITE, DV_IMPORT_NCNN } dv_import_format;
+dv_import_format dv_import_guess(const uint8_t *data, size_t size);
+
+/* Fills in meta from what is known of the net: by the SHA-256 of its file (of ncnn's the weights),
+ * else by its inputs and outputs (YuNet, SCRFD, BlazeFace, Ultra-Light, SSD, FastestDet, embedders
+ * of 112x112, 68 landmarks); a file that `model export` wrote says the rest itself. */
 dmv_status dv_import_profile(const uint8_t *data, size_t size, const char *name, const dv_graph *g,
                              dv_meta *m, dv_err *e);
 

@@ -7,21 +7,10 @@
  * Only nodes that the outputs need are lowered, but all are checked: names that nobody
  * writes, names written twice and cycles are errors anywhere.
  */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "import/onnx.h"
-
-void lw_printable(const char *s, char *out, size_t size)
-{
-    size_t n = 0;
-    for (; s && s[n] && n + 1 < size; n++)
-        out[n] = isprint((unsigned char)s[n]) && s[n] != '\'' ? s[n] : '?';
-    if (s && s[n] && n >= 3)
-        memcpy(out + n - 2, "..", 2);
-    out[n] = 0;
-}
 
 static void label_node(const Onnx__NodeProto *n, char *out, size_t size)
 {
@@ -42,7 +31,8 @@ static int compare_names(const void *a, const void *b)
 lw_name *lw_lookup(const dv_lower *L, const char *name)
 {
     lw_name key = {.name = name};
-    return L->n_names ? bsearch(&key, L->names, L->n_names, sizeof key, compare_names) : NULL;
+    return L->o->n_names ? bsearch(&key, L->o->names, L->o->n_names, sizeof key, compare_names)
+                         : NULL;
 }
 
 /* An input that is also an initializer (IR version 3) counts as the initializer. */
@@ -53,27 +43,27 @@ static dmv_status collect_names(dv_lower *L)
     char text[64];
     for (size_t i = 0; i < og->n_node; i++)
         total += og->node[i]->n_output;
-    L->names = dv_calloc(total + 1, sizeof *L->names);
-    if (!L->names)
+    L->o->names = dv_calloc(total + 1, sizeof *L->o->names);
+    if (!L->o->names)
         return dv_nomem(L->e);
     for (size_t i = 0; i < og->n_initializer; i++)
         if (og->initializer[i]->name && og->initializer[i]->name[0])
-            L->names[n++] = (lw_name){og->initializer[i]->name, -1, (int32_t)i, -1};
+            L->o->names[n++] = (lw_name){og->initializer[i]->name, -1, (int32_t)i, -1};
     for (size_t i = 0; i < og->n_input; i++) {
         if (!og->input[i]->name || !og->input[i]->name[0])
             return dv_fail(L->e, DMV_ERR_FORMAT, "input %zu has no name", i);
-        L->names[n++] = (lw_name){og->input[i]->name, -1, -1, -1};
+        L->o->names[n++] = (lw_name){og->input[i]->name, -1, -1, -1};
     }
     for (size_t i = 0; i < og->n_node; i++)
         for (size_t j = 0; j < og->node[i]->n_output; j++)
             if (og->node[i]->output[j][0])
-                L->names[n++] = (lw_name){og->node[i]->output[j], (int32_t)i, -1, -1};
-    qsort(L->names, n, sizeof *L->names, compare_names);
+                L->o->names[n++] = (lw_name){og->node[i]->output[j], (int32_t)i, -1, -1};
+    qsort(L->o->names, n, sizeof *L->o->names, compare_names);
     for (size_t i = 0; i < n; i++) {
-        lw_name *last = L->n_names ? &L->names[L->n_names - 1] : NULL;
-        const lw_name *now = &L->names[i];
+        lw_name *last = L->o->n_names ? &L->o->names[L->o->n_names - 1] : NULL;
+        const lw_name *now = &L->o->names[i];
         if (!last || strcmp(last->name, now->name)) {
-            L->names[L->n_names++] = *now;
+            L->o->names[L->o->n_names++] = *now;
             continue;
         }
         bool is_input = now->init < 0 && now->node < 0;
@@ -219,60 +209,23 @@ static dmv_status add_input(dv_lower *L, const Onnx__ValueInfoProto *vi, size_t 
                            (long long)given[i]);
         dims[i] = given[i];
     }
-    *out = dv_graph_add_tensor(L->g, vi->name, DV_F32, rank, dims);
-    if (*out < 0 || !lw_grow_info(L))
-        return dv_nomem(L->e);
-    L->info[*out].rank = rank;
-    memcpy(L->info[*out].dims, dims, sizeof dims);
+    *out = lw_input(L, vi->name, rank, dims);
     lw_lookup(L, vi->name)->tensor = *out;
-    return DMV_OK;
+    return L->st;
 }
 
-/* Tensor t becomes the output of that name: under an Identity if it is an input, a
- * constant or an output already. */
 static dmv_status add_output(dv_lower *L, const char *name, int32_t *out, size_t n_out)
 {
-    dv_graph *g = L->g;
     const lw_name *from = lw_lookup(L, name);
     char text[64];
     lw_printable(name, text, sizeof text);
-    L->n = NULL;
-    int32_t t = from->tensor;
-    if (t < 0 && from->init >= 0)
+    L->o->n = NULL;
+    if (from->tensor < 0 && from->init >= 0)
         return dv_fail(L->e, DMV_ERR_UNSUPPORTED, "output '%s' is a stored constant", text);
-    if (t < 0)
+    if (from->tensor < 0)
         return dv_fail(L->e, DMV_ERR_UNSUPPORTED,
                        "output '%s' is an optional result that cannot be computed", text);
-    if (g->tensors[t].dtype != DV_F32)
-        return dv_fail(L->e, DMV_ERR_UNSUPPORTED, "output '%s' is made of integers", text);
-    if (L->info[t].bytes)
-        return dv_fail(L->e, DMV_ERR_UNSUPPORTED,
-                       "output '%s' is 8-bit; put a DequantizeLinear behind it", text);
-    bool taken = g->tensors[t].data != NULL;
-    for (size_t i = 0; i < n_out; i++)
-        taken = taken || out[i] == t;
-    for (size_t i = 0; i < g->n_inputs; i++)
-        taken = taken || g->inputs[i] == t;
-    if (taken) {
-        lw_begin(L, DV_OP_IDENTITY, 1, &t);
-        /* An Identity of a constant must stay a node: ended without folding. */
-        lw_infer(L);
-        t = L->st == DMV_OK ? g->nodes[g->n_nodes - 1].out[0] : -1;
-        if (t < 0)
-            return dv_nomem(L->e);
-    }
-    dv_gtensor *gt = &g->tensors[t];
-    char *copy = dv_strdup(name);
-    if (!copy)
-        return dv_nomem(L->e);
-    dv_free(gt->name);
-    gt->name = copy;
-    if (L->info[t].rank >= 0) {
-        gt->rank = L->info[t].rank;
-        memcpy(gt->dims, L->info[t].dims, sizeof gt->dims);
-    }
-    out[n_out] = t;
-    return DMV_OK;
+    return lw_output(L, from->tensor, name, out, n_out);
 }
 
 static dmv_status set_inputs(dv_lower *L, const dv_import_options *opt)
@@ -329,74 +282,24 @@ static lw_fn find_op(const Onnx__NodeProto *n)
     return NULL;
 }
 
-static bool add_problem(dv_lower *L)
-{
-    char what[160], op[40], domain[24];
-    lw_printable(L->n->op_type, op, sizeof op);
-    lw_printable(L->n->domain, domain, sizeof domain);
-    int len = snprintf(what, sizeof what, "%s%s%s", domain, domain[0] ? "." : "", op);
-    if (L->reason[0])
-        snprintf(what + len, sizeof what - (size_t)len, " with %s", L->reason);
-    for (size_t i = 0; i < L->n_problems; i++)
-        if (!strcmp(L->problems[i].what, what)) {
-            L->problems[i].count++;
-            return true;
-        }
-    if (!dv_grow(&L->problems, &L->cap_problems, L->n_problems, sizeof *L->problems))
-        return false;
-    lw_problem *p = &L->problems[L->n_problems++];
-    memcpy(p->what, what, sizeof what);
-    lw_printable(L->label, p->first, sizeof p->first);
-    p->count = 1;
-    return true;
-}
-
-static dmv_status report_problems(dv_lower *L)
-{
-    char text[900], one[280];
-    size_t nodes = 0, len = 0;
-    for (size_t i = 0; i < L->n_problems; i++)
-        nodes += L->problems[i].count;
-    for (size_t i = 0; i < L->n_problems; i++) {
-        const lw_problem *p = &L->problems[i];
-        int n = p->count > 1
-                    ? snprintf(one, sizeof one, "%s%s (%zu nodes, first '%s')", i ? "; " : "",
-                               p->what, p->count, p->first)
-                    : snprintf(one, sizeof one, "%s%s ('%s')", i ? "; " : "", p->what, p->first);
-        if (len + (size_t)n + 24 > sizeof text) {
-            snprintf(text + len, sizeof text - len, "; and %zu more", L->n_problems - i);
-            break;
-        }
-        memcpy(text + len, one, (size_t)n + 1);
-        len += (size_t)n;
-    }
-    return dv_fail(L->e, DMV_ERR_UNSUPPORTED, "%zu node%s cannot be imported: %s", nodes,
-                   nodes == 1 ? "" : "s", text);
-}
-
 /* Outputs of a node that could not be lowered: computed, nothing known. */
-static void poison_outputs(dv_lower *L)
+static dmv_status poison_outputs(dv_lower *L, const Onnx__NodeProto *n)
 {
-    for (size_t i = 0; i < L->n->n_output; i++) {
-        if (!L->n->output[i][0])
-            continue;
-        int32_t t = dv_graph_add_tensor(L->g, NULL, DV_F32, 0, NULL);
-        if (t < 0 || !lw_grow_info(L)) {
-            lw_nomem(L);
-            return;
-        }
-        L->info[t].poison = true;
-        lw_lookup(L, L->n->output[i])->tensor = t;
-    }
+    for (size_t i = 0; L->st == DMV_OK && i < n->n_output; i++)
+        if (n->output[i][0])
+            lw_lookup(L, n->output[i])->tensor = lw_poison(L);
+    return L->st;
 }
 
 static dmv_status lower_node(dv_lower *L, const Onnx__NodeProto *n)
 {
-    L->n = n;
-    L->st = DMV_OK;
-    L->stop = false;
-    L->reason[0] = 0;
-    label_node(n, L->label, sizeof L->label);
+    char label[64], op[64];
+    bool failed, foreign = n->domain && n->domain[0];
+    L->o->n = n;
+    label_node(n, label, sizeof label);
+    snprintf(op, sizeof op, "%.24s%s%.36s", foreign ? n->domain : "", foreign ? "." : "",
+             n->op_type ? n->op_type : "");
+    lw_start(L, op, label, n->name && n->name[0]);
     if (!n->op_type || !n->op_type[0])
         return dv_fail(L->e, DMV_ERR_FORMAT, "node '%s' names no operator", L->label);
     lw_fn fn = find_op(n);
@@ -408,19 +311,11 @@ static dmv_status lower_node(dv_lower *L, const Onnx__NodeProto *n)
             if (n->attribute[i]->g || n->attribute[i]->n_graphs)
                 snprintf(L->reason, sizeof L->reason, "a graph inside it");
     }
-    if (L->st == DMV_OK)
-        return DMV_OK;
-    if (L->stop)
-        return L->st;
-    /* An empty reason on a known operator: it only suffers from an earlier node. */
-    if ((!fn || L->reason[0]) && !add_problem(L))
-        return dv_nomem(L->e);
-    L->st = DMV_OK;
-    poison_outputs(L);
-    return L->st;
+    dmv_status st = lw_finish(L, fn != NULL, &failed);
+    return st == DMV_OK && failed ? poison_outputs(L, n) : st;
 }
 
-dmv_status dv_onnx_lower(const dv_onnx *o, const dv_import_options *opt, dv_graph *g, dv_err *e)
+dmv_status dv_onnx_lower(dv_onnx *o, const dv_import_options *opt, dv_graph *g, dv_err *e)
 {
     dv_lower lower = {.g = g, .o = o, .e = e};
     dv_lower *L = &lower;
@@ -444,18 +339,13 @@ dmv_status dv_onnx_lower(const dv_onnx *o, const dv_import_options *opt, dv_grap
         if (live[order[i]])
             st = lower_node(L, og->node[order[i]]);
     if (st == DMV_OK && L->n_problems)
-        st = report_problems(L);
+        st = lw_report_problems(L);
     if (st == DMV_OK)
         st = set_outputs(L);
     dv_free(order);
     dv_free(live);
-    while (L->scales) {
-        lw_scales *next = L->scales->next;
-        dv_free(L->scales);
-        L->scales = next;
-    }
-    dv_free(L->names);
-    dv_free(L->info);
-    dv_free(L->problems);
+    dv_free(o->names);
+    o->names = NULL;
+    lw_free(L);
     return st;
 }

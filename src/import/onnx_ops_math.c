@@ -27,13 +27,13 @@ static void lower_simple(dv_lower *L)
         {"Softplus", DV_ACT_SOFTPLUS},
     };
     int32_t x = lw_need(L, 0);
-    if (lw_ok(L) && lw_type(L, x) == DV_I64 && !strcmp(L->n->op_type, "Neg")) {
+    if (lw_ok(L) && lw_type(L, x) == DV_I64 && !strcmp(L->o->n->op_type, "Neg")) {
         static const int64_t zero = 0;
         lw_out(L, 0, lw_binary(L, DV_BIN_SUB, lw_add_const(L, DV_I64, 0, NULL, &zero), x));
         return;
     }
     for (size_t i = 0; i < DV_COUNT(acts); i++)
-        if (!strcmp(acts[i].name, L->n->op_type))
+        if (!strcmp(acts[i].name, L->o->n->op_type))
             unary(L, acts[i].act, 0, 0);
 }
 
@@ -172,10 +172,10 @@ static void lower_pow(dv_lower *L)
 static void chain(dv_lower *L, int op, bool mean)
 {
     int32_t y = lw_need(L, 0);
-    for (size_t i = 1; lw_ok(L) && i < L->n->n_input; i++)
+    for (size_t i = 1; lw_ok(L) && i < L->o->n->n_input; i++)
         y = lw_binary(L, op, y, lw_need(L, i));
-    if (mean && L->n->n_input > 1)
-        y = lw_binary(L, DV_BIN_MUL, y, lw_scalar(L, 1.0f / (float)L->n->n_input));
+    if (mean && L->o->n->n_input > 1)
+        y = lw_binary(L, DV_BIN_MUL, y, lw_scalar(L, 1.0f / (float)L->o->n->n_input));
     lw_out(L, 0, y);
 }
 
@@ -345,7 +345,7 @@ static void lower_reduce(dv_lower *L)
     for (size_t i = 0; i < n && lw_rank(L, x) >= 0; i++)
         lw_axis(L, axes[i], lw_rank(L, x));
     for (size_t i = 0; i < DV_COUNT(kinds); i++)
-        if (!strcmp(kinds[i].name, L->n->op_type)) {
+        if (!strcmp(kinds[i].name, L->o->n->op_type)) {
             int32_t y = lw_reduce(L, x, kinds[i].kind, n, axes, keep);
             if (kinds[i].act != DV_ACT_NONE)
                 y = lw_act(L, kinds[i].act, y, 0, 0);

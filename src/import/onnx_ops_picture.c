@@ -8,12 +8,7 @@
 
 #include "import/onnx.h"
 
-#define WINDOW_MAX 4096 /* of kernel, stride, dilation */
-#define PAD_MAX 65536
-
-typedef struct window {
-    int64_t k[2], s[2], d[2], p[4]; /* p: top, left, bottom, right */
-} window;
+typedef lw_window window;
 
 /* One attribute with a value for each of the two picture axes. */
 static void pair(dv_lower *L, const char *name, int64_t *v)
@@ -28,26 +23,8 @@ static void pair(dv_lower *L, const char *name, int64_t *v)
     }
     for (int i = 0; i < 2; i++) {
         v[i] = all[i];
-        if (v[i] < 1 || v[i] > WINDOW_MAX)
+        if (v[i] < 1 || v[i] > LW_WINDOW_MAX)
             lw_bad(L, "%s is %lld", name, (long long)v[i]);
-    }
-}
-
-/* Padding that makes the output ceil(in / stride) large. */
-static void same_pads(dv_lower *L, int32_t x, window *w, bool lower)
-{
-    for (int i = 0; i < 2; i++) {
-        int64_t in = lw_dim(L, x, 2 + i), span = w->d[i] * (w->k[i] - 1) + 1, total = span - 1;
-        if (w->s[i] > 1) {
-            if (in < 0) {
-                lw_unsupported(L, "auto_pad on a picture of free size (give sizes at import)");
-                return;
-            }
-            total = ((in + w->s[i] - 1) / w->s[i] - 1) * w->s[i] + span - in;
-            total = DV_MAX(total, 0);
-        }
-        w->p[i] = lower ? total - total / 2 : total / 2;
-        w->p[i + 2] = total - w->p[i];
     }
 }
 
@@ -63,7 +40,7 @@ static void read_window(dv_lower *L, int32_t x, window *w)
     pair(L, "dilations", w->d);
     const char *mode = lw_attr_text(L, "auto_pad", "NOTSET", buf);
     if (!strcmp(mode, "SAME_UPPER") || !strcmp(mode, "SAME_LOWER")) {
-        same_pads(L, x, w, !strcmp(mode, "SAME_LOWER"));
+        lw_same_pads(L, lw_dim(L, x, 2), lw_dim(L, x, 3), w, !strcmp(mode, "SAME_LOWER"));
     } else if (!strcmp(mode, "NOTSET")) {
         size_t n = lw_attr_ints(L, "pads", pads, 8);
         if (n && n != 4)
@@ -77,20 +54,8 @@ static void read_window(dv_lower *L, int32_t x, window *w)
         lw_bad(L, "auto_pad is '%s'", mode);
     }
     for (int i = 0; i < 4; i++)
-        if (w->p[i] > PAD_MAX)
+        if (w->p[i] > LW_PAD_MAX)
             lw_bad(L, "a padding of %lld", (long long)w->p[i]);
-}
-
-static void put_window(dv_lower *L, const window *w)
-{
-    static const int64_t none[4] = {0};
-    lw_ints(L, DV_A_KERNEL, w->k, 2);
-    if (w->s[0] != 1 || w->s[1] != 1)
-        lw_ints(L, DV_A_STRIDE, w->s, 2);
-    if (w->d[0] != 1 || w->d[1] != 1)
-        lw_ints(L, DV_A_DILATION, w->d, 2);
-    if (memcmp(w->p, none, sizeof none))
-        lw_ints(L, DV_A_PADS, w->p, 4);
 }
 
 /* Weights of a (transposed) convolution: constant, 4 dims, none of them 0. */
@@ -110,7 +75,7 @@ static const dv_gtensor *weights(dv_lower *L, window *w)
     }
     for (int i = 0; i < 2; i++) {
         kernel[i] = w->k[i] = c->dims[2 + i];
-        if (kernel[i] < 1 || kernel[i] > WINDOW_MAX)
+        if (kernel[i] < 1 || kernel[i] > LW_WINDOW_MAX)
             lw_bad(L, "a kernel of %lld", (long long)kernel[i]);
     }
     pair(L, "kernel_shape", kernel);
@@ -168,7 +133,7 @@ static void lower_conv(dv_lower *L)
     if (!c)
         return;
     int64_t oc = c->dims[0], icg = c->dims[1];
-    if (group < 1 || group > PAD_MAX || oc < 1 || icg < 1 || oc % group)
+    if (group < 1 || group > LW_PAD_MAX || oc < 1 || icg < 1 || oc % group)
         lw_bad(L, "%lld groups for weights of %lldx%lld channels", (long long)group, (long long)oc,
                (long long)icg);
     if (lw_dim(L, x, 1) >= 0 && lw_dim(L, x, 1) != icg * group)
@@ -180,7 +145,7 @@ static void lower_conv(dv_lower *L)
         return;
     in[1] = turn_weights(L, lw_const_in(L, 1, DV_F32, "weights"), false);
     lw_begin(L, DV_OP_CONV, in[2] < 0 ? 2 : 3, in);
-    put_window(L, &w);
+    lw_put_window(L, &w);
     if (group != 1)
         lw_int(L, DV_A_GROUP, group);
     lw_keep_scales(L, lw_in(L, 1), 0, (size_t)oc, 1);
@@ -210,7 +175,7 @@ static void lower_conv_transpose(dv_lower *L)
     size_t n = lw_attr_ints(L, "output_padding", all, 4);
     for (size_t i = 0; n == 2 && i < 2; i++) {
         extra[i] = all[i];
-        if (extra[i] < 0 || extra[i] > WINDOW_MAX)
+        if (extra[i] < 0 || extra[i] > LW_WINDOW_MAX)
             lw_bad(L, "an output_padding of %lld", (long long)extra[i]);
     }
     int32_t in[3] = {lw_nhwc(L, x), -1, bias(L, oc)};
@@ -218,7 +183,7 @@ static void lower_conv_transpose(dv_lower *L)
         return;
     in[1] = turn_weights(L, lw_const_in(L, 1, DV_F32, "weights"), true);
     lw_begin(L, DV_OP_CONV_TRANSPOSE, in[2] < 0 ? 2 : 3, in);
-    put_window(L, &w);
+    lw_put_window(L, &w);
     if (extra[0] || extra[1])
         lw_ints(L, DV_A_OUTPUT_PAD, extra, 2);
     lw_out(L, 0, lw_nchw(L, lw_end(L)));
@@ -236,7 +201,7 @@ static void lower_pool(dv_lower *L, uint16_t op)
     int64_t count_pad = lw_attr_int(L, "count_include_pad", 0);
     int32_t in = lw_nhwc(L, x);
     lw_begin(L, op, 1, &in);
-    put_window(L, &w);
+    lw_put_window(L, &w);
     if (ceil_mode)
         lw_int(L, DV_A_CEIL, 1);
     if (count_pad && op == DV_OP_AVG_POOL)
@@ -295,7 +260,7 @@ static void resize_mode(dv_lower *L, resize *r)
         lw_unsupported(L, "mode %s", mode);
     r->coord = DV_COORD_ASYMMETRIC;
     r->nearest = -1;
-    if (!strcmp(L->n->op_type, "Upsample") || L->o->opset < 11)
+    if (!strcmp(L->o->n->op_type, "Upsample") || L->o->opset < 11)
         return;
     static const char *const coords[] = {"half_pixel", "asymmetric", "align_corners",
                                          "pytorch_half_pixel"};
@@ -332,7 +297,7 @@ static void resize_scales(dv_lower *L, resize *r, const float *v, size_t n)
         lw_unsupported(L, "a change of batch or channels");
     for (int i = 0; i < 2; i++) {
         r->scales[i] = v[n - 2 + (size_t)i];
-        if (!(r->scales[i] > 0 && r->scales[i] <= WINDOW_MAX))
+        if (!(r->scales[i] > 0 && r->scales[i] <= LW_WINDOW_MAX))
             lw_bad(L, "a scale of %g", (double)r->scales[i]);
     }
     r->has_scales = true;
@@ -393,7 +358,7 @@ static void lower_resize(dv_lower *L)
             ? axes[0] || axes[1] != 1 || axes[2] != 2 || axes[3] != 3
             : n && (n != 2 || (axes[0] != 2 && axes[0] != -2) || (axes[1] != 3 && axes[1] != -1)))
         lw_unsupported(L, "axes other than height and width");
-    bool old = !strcmp(L->n->op_type, "Upsample") || L->o->opset < 11;
+    bool old = !strcmp(L->o->n->op_type, "Upsample") || L->o->opset < 11;
     const Onnx__AttributeProto *a = lw_attr(L, "scales"); /* Upsample-7 */
     int32_t sizes = old ? -1 : lw_in(L, 3);
     if (a) {
@@ -429,7 +394,7 @@ static void lower_blocks(dv_lower *L, uint16_t op)
     char buf[48];
     int64_t block = lw_attr_int(L, "blocksize", 0);
     const char *mode = lw_attr_text(L, "mode", "DCR", buf);
-    if (block < 1 || block > WINDOW_MAX)
+    if (block < 1 || block > LW_WINDOW_MAX)
         lw_bad(L, "blocksize is %lld", (long long)block);
     int32_t in = lw_nhwc(L, lw_need(L, 0));
     lw_begin(L, op, 1, &in);

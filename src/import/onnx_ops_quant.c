@@ -28,9 +28,9 @@ typedef struct params {
 /* The stored tensor behind input i, or NULL. */
 static const Onnx__TensorProto *stored(dv_lower *L, size_t i)
 {
-    if (i >= L->n->n_input || !L->n->input[i][0])
+    if (i >= L->o->n->n_input || !L->o->n->input[i][0])
         return NULL;
-    const lw_name *from = lw_lookup(L, L->n->input[i]);
+    const lw_name *from = lw_lookup(L, L->o->n->input[i]);
     const Onnx__GraphProto *g = L->o->graph;
     if (from->init >= 0)
         return g->initializer[from->init];
@@ -163,24 +163,6 @@ static void constant(dv_lower *L, int32_t x, const params *p, bool signed_bytes)
     lw_out(L, 0, t);
 }
 
-void lw_keep_scales(dv_lower *L, int32_t weights, int axis, size_t n, float factor)
-{
-    if (!lw_ok(L) || weights < 0 || !L->info[weights].scales || !(factor > 0))
-        return;
-    const lw_scales *s = L->info[weights].scales;
-    if (s->n != 1 && (s->axis != axis || s->n != n))
-        return; /* not a scale an output channel: the layer stays float */
-    float *v = dv_malloc((n + 1) * sizeof *v);
-    if (!v) {
-        lw_nomem(L);
-        return;
-    }
-    for (size_t i = 0; i < n; i++)
-        v[i] = s->v[s->n == 1 ? 0 : i] * factor;
-    lw_floats(L, DV_IMPORT_SCALES, v, n);
-    dv_free(v);
-}
-
 /* ---- computed values ---- */
 
 /* The rounding of x to bytes; kind 1: 0..255, 2: -128..127. */
@@ -189,10 +171,7 @@ static void round_to(dv_lower *L, int32_t x, float scale, float zero, int kind)
     float v[2] = {scale, kind == 2 ? zero + 128 : zero};
     if (lw_ok(L) && lw_type(L, x) != DV_F32)
         lw_bad(L, "integers are quantised");
-    lw_begin(L, DV_OP_ACT, 1, &x);
-    lw_int(L, DV_A_ACT, DV_ACT_FLOOR);
-    lw_floats(L, DV_IMPORT_PAIR, v, 2);
-    int32_t t = lw_end(L);
+    int32_t t = lw_pair(L, x, v[0], v[1]);
     if (!lw_ok(L) || t < 0)
         return;
     L->info[t].bytes = kind;
@@ -214,7 +193,7 @@ static void lower_quantize(dv_lower *L)
     if (lw_ok(L) && lw_const(L, x) && lw_type(L, x) == DV_F32) {
         /* a constant in the bytes' place, to be read by a DequantizeLinear */
         constant(L, x, &p, s8);
-        int32_t t = lw_ok(L) && lw_wanted(L, 0) ? lw_lookup(L, L->n->output[0])->tensor : -1;
+        int32_t t = lw_ok(L) && lw_wanted(L, 0) ? lw_lookup(L, L->o->n->output[0])->tensor : -1;
         if (t >= 0) {
             L->info[t].bytes = s8 ? 2 : 1;
             L->info[t].scale = p.n == 1 ? p.scale[0] : -1;
@@ -241,11 +220,11 @@ static void lower_dynamic(dv_lower *L)
 /* Are scale and zero point those that the DynamicQuantizeLinear behind input 0 gives? */
 static bool own_params(dv_lower *L)
 {
-    const lw_name *from = lw_lookup(L, L->n->input[0]);
+    const lw_name *from = lw_lookup(L, L->o->n->input[0]);
     const Onnx__NodeProto *q = from->node < 0 ? NULL : L->o->graph->node[from->node];
     return q && !strcmp(q->op_type, "DynamicQuantizeLinear") && q->n_output == 3 &&
-           L->n->n_input == 3 && !strcmp(q->output[1], L->n->input[1]) &&
-           !strcmp(q->output[2], L->n->input[2]);
+           L->o->n->n_input == 3 && !strcmp(q->output[1], L->o->n->input[1]) &&
+           !strcmp(q->output[2], L->o->n->input[2]);
 }
 
 static void lower_dequantize(dv_lower *L)
@@ -293,72 +272,3 @@ const lw_op lw_ops_quant[] = {
     {"DynamicQuantizeLinear", lower_dynamic},
     {NULL, NULL},
 };
-
-/* ---- the end: pairs as nodes ---- */
-
-static bool is_pair(const dv_node *n)
-{
-    return n->op == DV_OP_ACT && dv_node_attr(n, DV_IMPORT_PAIR);
-}
-
-/* Node i of the old list to a Quantize; the Dequantize comes behind it. */
-static bool two_nodes(dv_graph *g, dv_node *n, dv_node *second)
-{
-    const dv_attr *a = dv_node_attr(n, DV_IMPORT_PAIR);
-    dv_gtensor like = g->tensors[n->out[0]];
-    float scale = a->v.f[0], zero = a->v.f[1];
-    int32_t bytes = dv_graph_add_tensor(g, NULL, DV_U8, like.rank, like.dims);
-    if (bytes < 0)
-        return false;
-    g->tensors[bytes].scale = scale;
-    g->tensors[bytes].zero = zero;
-    *second = (dv_node){.op = DV_OP_DEQUANTIZE, .n_in = 1, .n_out = 1};
-    second->in = dv_malloc(sizeof *second->in);
-    second->out = dv_malloc(sizeof *second->out);
-    if (!second->in || !second->out) {
-        dv_node_free(second);
-        return false;
-    }
-    second->in[0] = bytes;
-    second->out[0] = n->out[0];
-    n->out[0] = bytes;
-    n->op = DV_OP_QUANTIZE;
-    for (int i = 0; i < n->n_attr; i++)
-        dv_free(n->attr[i].v.i);
-    n->n_attr = 0;
-    return true;
-}
-
-dmv_status dv_import_pairs(dv_graph *g, dv_err *e)
-{
-    size_t pairs = 0, count = 0;
-    for (size_t i = 0; i < g->n_nodes; i++)
-        pairs += is_pair(&g->nodes[i]);
-    if (pairs == 0)
-        return DMV_OK;
-    dv_node *all = dv_calloc(g->n_nodes + pairs, sizeof *all);
-    if (!all)
-        return dv_nomem(e);
-    dmv_status st = DMV_OK;
-    size_t left = 0; /* nodes not yet taken over */
-    for (size_t i = 0; i < g->n_nodes; i++, left = i) {
-        dv_node second;
-        bool pair = is_pair(&g->nodes[i]);
-        if (pair && !two_nodes(g, &g->nodes[i], &second)) {
-            st = dv_nomem(e);
-            break;
-        }
-        all[count++] = g->nodes[i];
-        if (pair)
-            all[count++] = second;
-    }
-    if (st) { /* the graph stays whole for the caller to free */
-        for (size_t i = left; i < g->n_nodes; i++)
-            all[count++] = g->nodes[i];
-    }
-    dv_free(g->nodes);
-    g->nodes = all;
-    g->n_nodes = count;
-    g->cap_nodes = count;
-    return st;
-}

@@ -130,7 +130,7 @@ static void lower_concat(dv_lower *L)
     int64_t axis = lw_attr_int(L, "axis", 1);
     size_t n = 0;
     dv_dtype type = 0;
-    for (size_t i = 0; lw_ok(L) && i < L->n->n_input; i++) {
+    for (size_t i = 0; lw_ok(L) && i < L->o->n->n_input; i++) {
         int32_t t = lw_in(L, i);
         if (t < 0)
             continue; /* an empty constant adds nothing */
@@ -156,7 +156,7 @@ static void lower_split(dv_lower *L)
 {
     int32_t x = lw_need(L, 0), out[DV_MAX_IO];
     int64_t axis = lw_attr_int(L, "axis", 0), sizes[DV_MAX_IO], sum = 0;
-    size_t n_out = L->n->n_output;
+    size_t n_out = L->o->n->n_output;
     if (n_out < 1 || n_out > DV_MAX_IO) {
         lw_unsupported(L, "%zu outputs", n_out);
         return;
@@ -435,7 +435,7 @@ static void lower_size(dv_lower *L)
 
 static void lower_constant(dv_lower *L)
 {
-    const Onnx__AttributeProto *a = L->n->n_attribute == 1 ? L->n->attribute[0] : NULL;
+    const Onnx__AttributeProto *a = L->o->n->n_attribute == 1 ? L->o->n->attribute[0] : NULL;
     const char *name = a && a->name ? a->name : "";
     dv_onnx_value v;
     if (!strcmp(name, "value") && a->t) {
@@ -579,7 +579,7 @@ static double number(const dv_gtensor *c, size_t i)
 static void lower_compare(dv_lower *L)
 {
     int32_t t[2];
-    size_t n_in = strcmp(L->n->op_type, "Not") ? 2 : 1, count;
+    size_t n_in = strcmp(L->o->n->op_type, "Not") ? 2 : 1, count;
     if (!common_shape(L, n_in, t, &count))
         return;
     const dv_gtensor *a = lw_const(L, t[0]), *b = lw_const(L, t[n_in - 1]);
@@ -589,7 +589,7 @@ static void lower_compare(dv_lower *L)
         return;
     }
     for (size_t i = 0; i < count; i++)
-        out[i] = compare(L->n->op_type, number(a, i), number(b, i));
+        out[i] = compare(L->o->n->op_type, number(a, i), number(b, i));
     memcpy(dims, a->dims, sizeof dims);
     lw_out(L, 0, lw_add_const(L, DV_I64, a->rank, dims, out));
     dv_free(out);

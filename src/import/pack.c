@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "import/onnx.h"
+#include "import/lower.h"
 #include "kernels/kernels.h"
 
 typedef struct packed {

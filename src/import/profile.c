@@ -17,6 +17,8 @@ typedef struct family {
     float mean[3], scale;
     const char *decoder, *landmark_order;
     float crop;
+    bool stretch;  /* pictures are squeezed into the input */
+    float nms_iou; /* 0 = not stated */
 } family;
 
 static const family yunet = {"detector", "bgr", {0, 0, 0}, 1, "yunet", NULL, 0};
@@ -29,6 +31,26 @@ static const family embedder = {"embedder", "rgb", {127.5f, 127.5f, 127.5f}, 1 /
                                 NULL,       0};
 static const family embedder_127 = {"embedder", "rgb", {127, 127, 127}, 1 / 128.0f, NULL, NULL, 0};
 static const family landmarks = {"landmarks", "gray", {0, 0, 0}, 1 / 256.0f, NULL, "68", 1.0f};
+
+static const family scrfd = {"detector", "rgb", {127.5f, 127.5f, 127.5f}, 1 / 128.0f, "scrfd",
+                             NULL,       0};
+static const family blazeface = {
+    "detector", "rgb", {127.5f, 127.5f, 127.5f}, 1 / 127.5f, "blazeface", NULL, 0};
+static const family ssd = {"detector", "rgb", {127.5f, 127.5f, 127.5f}, 1 / 127.5f, "ssd", NULL, 0,
+                           true,       0.6f};
+static const family fastestdet = {"detector", "bgr", {0, 0, 0}, 1 / 255.0f, "fastestdet",
+                                  NULL,       0,     true,      0.45f};
+
+/* The 80 classes of COCO, and the gaps in their numbers (1..90). */
+static const char coco[] =
+    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,"
+    "stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,"
+    "backpack,umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,"
+    "baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,"
+    "bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,"
+    "potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,"
+    "oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush";
+static const uint8_t coco_gaps[] = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83};
 
 /* Files that we know. `family` only where it is not the one that the shapes suggest;
  * thresholds: pairs false-match rate, similarity, falling rates. */
@@ -63,7 +85,13 @@ static const known_file known_files[] = {
     {"f055d9c9a4d826d198c42666590fdefa0fdc1374a75ccb6306c3d1b1bf8f74c5", "MobileFaceNet",
      "none stated", "diandianti/photo_analyze", NULL, NULL, 0, NULL},
     {"31cb14c017fce347cb4c846ec62fdf00d76bb3beecdf4be21e7116ac67feb880", "FastestDet",
-     "BSD-3-Clause", "FastestDet", NULL, NULL, 0, NULL},
+     "BSD-3-Clause", "FastestDet", &fastestdet, NULL, 0, NULL},
+    {"e4b118e5e4531945de2e659742c7c590f7536f8d0ed26d135abcfe83b4779d13",
+     "SSD MobileNetV1 COCO, 8 bits", "Apache-2.0", "TensorFlow models", NULL, NULL, 0, NULL},
+    {"3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633", "BlazeFace, short range",
+     "Apache-2.0", "MediaPipe", NULL, NULL, 0, NULL},
+    {"f4e0d6223248972721d2e3de1431212167ce0e7fd7cb57e297c5b3223f3c89eb", "SCRFD-500M with points",
+     "none stated", "nihui/ncnn-android-scrfd", NULL, NULL, 0, NULL},
     {"6c0256ccd3164f844736a401faf936ec2930764a87ae39442180887d0c5c8854", "fr_detect", "MIT",
      FACEPLUGIN, NULL, NULL, 0, NULL},
     {"f10b0ba1d2a8a099adefede1ebf3733e44fe370715e7303dbeb7f59c02142258", "fr_landmark", "MIT",
@@ -144,12 +172,42 @@ static bool has_exp(const dv_graph *g)
     return false;
 }
 
-/* The single input is a picture of c channels, w x w where w > 0. */
+/* The single input is a picture of c channels, w x w where w > 0; channels first or last. */
 static bool takes_picture(const dv_graph *g, int64_t c, int64_t w)
 {
     const dv_gtensor *t = &g->tensors[g->inputs[0]];
-    return g->n_inputs == 1 && t->rank == 4 && t->dims[1] == c &&
-           (w == 0 || (t->dims[2] == w && t->dims[3] == w));
+    if (g->n_inputs != 1 || t->rank != 4)
+        return false;
+    int side = t->dims[1] == c ? 2 : t->dims[3] == c ? 1 : 0;
+    return side && (w == 0 || (t->dims[side] == w && t->dims[side + 1] == w));
+}
+
+static bool is_scrfd(const dv_graph *g)
+{
+    static const char *const heads[3] = {"score", "bbox", "kps"};
+    int found = 0;
+    for (int h = 0; h < 3; h++)
+        for (int stride = 8; stride <= 32; stride *= 2) {
+            char name[16];
+            snprintf(name, sizeof name, "%s_%d", heads[h], stride);
+            for (size_t i = 0; i < g->n_outputs; i++)
+                found += named(output(g, i), name);
+        }
+    return g->n_outputs == 9 && found == 9;
+}
+
+static bool is_ssd(const dv_graph *g)
+{
+    return g->n_outputs == 2 && named(output(g, 0), "ssd_boxes") &&
+           named(output(g, 1), "ssd_scores");
+}
+
+/* One map of 5 + 80 channels, a cell for 16 pixels. */
+static bool is_fastestdet(const dv_graph *g)
+{
+    const dv_gtensor *t = output(g, 0), *x = &g->tensors[g->inputs[0]];
+    return g->n_outputs == 1 && t->rank == 4 && t->dims[1] == 85 && t->dims[2] > 0 &&
+           t->dims[2] * 16 == x->dims[2] && t->dims[3] * 16 == x->dims[3];
 }
 
 /* Length of the only output, a row; 0 = it is something else. */
@@ -165,6 +223,15 @@ static const family *find_family(const dv_graph *g)
         int boxes = find_rows(g, 4), scores = find_rows(g, 2), points = find_rows(g, 10);
         if (is_yunet(g))
             return &yunet;
+        if (is_scrfd(g))
+            return &scrfd;
+        if (is_ssd(g))
+            return &ssd;
+        if (is_fastestdet(g))
+            return &fastestdet;
+        if (g->n_outputs == 2 && find_rows(g, 16) >= 0 && find_rows(g, 1) >= 0 &&
+            takes_picture(g, 3, 128))
+            return &blazeface;
         if (g->n_outputs == 3 && boxes >= 0 && scores >= 0 && points >= 0)
             return &retinaface;
         if (g->n_outputs == 2 && boxes >= 0 && scores >= 0 &&
@@ -178,12 +245,60 @@ static const family *find_family(const dv_graph *g)
     return NULL;
 }
 
+/* A net that quantises its picture first, in N, H, W, C: those are the pixels. */
+static void pixels_of(const dv_graph *g, float *mean, float *scale)
+{
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const dv_node *n = &g->nodes[i];
+        const dv_gtensor *q = &g->tensors[n->out[0]];
+        if (n->op == DV_OP_QUANTIZE && n->in[0] == g->inputs[0] && q->scale > 0)
+            for (int k = 0; k < 3; k++) {
+                mean[k] = q->zero;
+                scale[k] = q->scale;
+            }
+    }
+}
+
+/* Names of COCO's classes, numbered without gaps (80) or with them (90). */
+static bool set_labels(int64_t classes, dv_meta *m)
+{
+    char text[sizeof coco + DV_COUNT(coco_gaps)];
+    size_t n = 0, gap = 0;
+    int number = 1;
+    if (classes != 80 && classes != 90)
+        return true;
+    for (const char *s = coco; *s; s++) {
+        text[n++] = *s;
+        if (*s != ',')
+            continue;
+        number++;
+        while (classes == 90 && gap < DV_COUNT(coco_gaps) && coco_gaps[gap] == number) {
+            text[n++] = ',';
+            gap++;
+            number++;
+        }
+    }
+    text[n] = 0;
+    return dv_meta_set_text(m, "labels", text);
+}
+
 static bool set_family(const family *f, const dv_graph *g, dv_meta *m)
 {
-    float scale[3] = {f->scale, f->scale, f->scale};
+    float scale[3] = {f->scale, f->scale, f->scale}, mean[3];
     uint32_t n = strcmp(f->color, "gray") ? 3 : 1;
+    memcpy(mean, f->mean, sizeof mean);
+    if (n == 3)
+        pixels_of(g, mean, scale);
     bool ok = dv_meta_set_text(m, "kind", f->kind) && dv_meta_set_text(m, "color", f->color) &&
-              dv_meta_set_floats(m, "mean", f->mean, n) && dv_meta_set_floats(m, "scale", scale, n);
+              dv_meta_set_floats(m, "mean", mean, n) && dv_meta_set_floats(m, "scale", scale, n);
+    if (f->stretch)
+        ok = ok && dv_meta_set_text(m, "fit", "stretch");
+    if (f->nms_iou > 0)
+        ok = ok && dv_meta_set_floats(m, "nms_iou", &f->nms_iou, 1);
+    if (f == &ssd)
+        ok = ok && set_labels(output(g, 1)->dims[2], m);
+    if (f == &fastestdet)
+        ok = ok && set_labels(80, m);
     if (f->decoder)
         ok = ok && dv_meta_set_text(m, "decoder", f->decoder);
     if (f->landmark_order)
@@ -201,9 +316,11 @@ static bool set_source(const char *path, dv_meta *m)
     const char *slash = strrchr(path, '/');
     snprintf(base, sizeof base, "%s", slash ? slash + 1 : path);
     bool ok = dv_meta_set_text(m, "source", base);
+    static const char *const endings[] = {".onnx", ".tflite", ".param"};
     size_t n = strlen(base);
-    if (n > 5 && !strcmp(base + n - 5, ".onnx"))
-        base[n - 5] = 0;
+    for (size_t i = 0; i < DV_COUNT(endings); i++)
+        if (n > strlen(endings[i]) && !strcmp(base + n - strlen(endings[i]), endings[i]))
+            base[n - strlen(endings[i])] = 0;
     return ok && dv_meta_set_text(m, "name", base);
 }
 
@@ -234,12 +351,13 @@ static bool take_stored(const char *key, const char *value, dv_meta *m)
 {
     static const char *const texts[] = {
         "kind",    "name",           "licence",         "origin",    "color",
-        "decoder", "landmark_order", "thresholds_from", "quantised", "quantised_from"};
-    static const char *const lists[] = {"mean", "scale", "crop", "thresholds"};
+        "decoder", "landmark_order", "thresholds_from", "quantised", "quantised_from",
+        "fit",     "labels"};
+    static const char *const lists[] = {"mean", "scale", "crop", "thresholds", "nms_iou"};
     float v[MAX_VALUES];
     uint32_t n;
     for (size_t i = 0; i < DV_COUNT(texts); i++)
-        if (!strcmp(key, texts[i]) && !strncmp(value, "text:", 5) && strlen(value) < 1000)
+        if (!strcmp(key, texts[i]) && !strncmp(value, "text:", 5) && strlen(value) < 2000)
             return dv_meta_set_text(m, key, value + 5);
     for (size_t i = 0; i < DV_COUNT(lists); i++)
         if (!strcmp(key, lists[i]) && !strncmp(value, "floats:", 7) &&
@@ -260,8 +378,8 @@ static dmv_status stored(const uint8_t *data, size_t size, dv_meta *m, dv_err *e
     if (!memmem(data, size, STORED, strlen(STORED)))
         return DMV_OK;
     dmv_status st = dv_onnx_parse(data, size, &file, e);
-    if (st)
-        return st;
+    if (st) /* the file of another format */
+        return st == DMV_ERR_MEMORY ? st : DMV_OK;
     for (size_t i = 0; !st && i < file.model->n_metadata_props; i++) {
         const Onnx__StringStringEntryProto *p = file.model->metadata_props[i];
         if (p->key && p->value && !strncmp(p->key, STORED, strlen(STORED)) &&

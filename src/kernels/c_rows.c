@@ -50,6 +50,12 @@ void dv_c_layernorm_f32(size_t rows, size_t n, const float *in, const float *gam
     }
 }
 
+void dv_c_evens_f32(size_t n, const float *in, float *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = in[2 * i];
+}
+
 void dv_c_transpose_f32(size_t rows, size_t cols, const float *in, size_t ldi, float *out,
                         size_t ldo)
 {

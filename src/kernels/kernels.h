@@ -140,7 +140,8 @@ typedef void dv_binary_f32_fn(int op, int mode, size_t n, const float *a, const 
                               float *out);
 
 /* Activations. out may be in. p, q: parameters.
- * Tolerance of every variant against libm in double: 4e-7 absolute + 4e-7 relative. */
+ * Tolerance of every variant against libm in double: 4e-7 absolute + 4e-7 relative;
+ * GELU 8e-7 absolute. */
 enum {
     DV_ACT_NONE,
     DV_ACT_CLIP /* p, q = lo, hi */,
@@ -180,6 +181,9 @@ typedef void dv_layernorm_f32_fn(size_t rows, size_t n, const float *in, const f
 /* out (cols x rows) = transpose of in (rows x cols); row strides ldi, ldo >= cols, rows. */
 typedef void dv_transpose_f32_fn(size_t rows, size_t cols, const float *in, size_t ldi, float *out,
                                  size_t ldo);
+
+/* out[i] = in[2 i], i < n: every second channel. */
+typedef void dv_evens_f32_fn(size_t n, const float *in, float *out);
 
 /* out[i] = sum_j q[j] * base[i * ld + j], i < n, j < dim. */
 typedef void dv_dots_f32_fn(size_t n, size_t dim, const float *q, const float *base, size_t ld,

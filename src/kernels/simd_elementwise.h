@@ -99,6 +99,26 @@ DV_INLINE vf v_clip(vf x, vf lo, vf hi)
     return v_min(hi, v_max(lo, x));
 }
 
+/* x/2 (1 + erf(x / sqrt 2)): the error function as x P(x^2) / Q(x^2), a fit that weighs an error
+ * by what it does to the result (mpmath, iterated least squares). */
+DV_INLINE vf v_gelu(vf x)
+{
+    vf c = v_clip(x, v_set1(-5.4f), v_set1(5.4f)), u = v_mul(c, c);
+    vf p = v_set1(4.562315325529198e-08f), q = v_set1(1.2075737458872027e-06f);
+    p = v_fma(p, u, v_set1(1.2926168892590795e-05f));
+    q = v_fma(q, u, v_set1(7.586788706248626e-05f));
+    p = v_fma(p, u, v_set1(0.0003490960516501218f));
+    q = v_fma(q, u, v_set1(0.0019161757081747055f));
+    p = v_fma(p, u, v_set1(0.009424739517271519f));
+    q = v_fma(q, u, v_set1(0.028938302770256996f));
+    p = v_fma(p, u, v_set1(0.06867808848619461f));
+    q = v_fma(q, u, v_set1(0.2527400851249695f));
+    p = v_fma(p, u, v_set1(0.7978842854499817f));
+    q = v_fma(q, u, v_set1(1.0f));
+    vf e = v_clip(v_div(v_mul(c, p), q), v_set1(-1.0f), v_set1(1.0f)), h = v_mul(x, v_set1(0.5f));
+    return v_fma(h, e, h);
+}
+
 /* ---- activations ---- */
 
 DV_INLINE vf v_activate(const int act, vf x, vf p, vf q)
@@ -120,7 +140,7 @@ DV_INLINE vf v_activate(const int act, vf x, vf p, vf q)
     case DV_ACT_HSWISH:
         return v_mul(x, v_clip(v_fma(x, v_set1(1.0f / 6.0f), v_set1(0.5f)), zero, one));
     case DV_ACT_GELU:
-        return v_mul(v_mul(v_set1(0.5f), x), v_add(one, v_erf(v_mul(x, v_set1(0.707106781f)))));
+        return v_gelu(x);
     case DV_ACT_ERF:
         return v_erf(x);
     case DV_ACT_EXP:

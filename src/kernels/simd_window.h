@@ -225,21 +225,34 @@ void DV_ISA(dw_f32)(const dv_dw_args *a)
 
 /* ---- pooling ---- */
 
+DV_INLINE void pool_tap(vf *acc, const float *in, const int max, const int vecs, const int tail,
+                        vt tl)
+{
+    DV_UNROLL
+    for (int v = 0; v < vecs; v++) {
+        const vf y = tail ? v_load_t(in, tl) : v_load(in + v * VW);
+        acc[v] = max ? v_max(y, acc[v]) : v_add(acc[v], y);
+    }
+}
+
+/* taps: a constant t1 - t0, or 0 if it is not known. */
 DV_INLINE void pool_tile(const dv_pool_args *a, const int max, size_t x, size_t t0, size_t t1,
-                         size_t ch, const int vecs, const int tail, vt tl)
+                         size_t ch, const int vecs, const int taps, const int tail, vt tl)
 {
     vf acc[4];
     DV_UNROLL
     for (int v = 0; v < vecs; v++)
         acc[v] = v_set1(max ? -INFINITY : 0.0f);
+    const size_t first = (x * a->sx + t0 * a->dx - a->px) * a->c + ch, step = a->dx * a->c;
     for (size_t r = 0; r < a->kh; r++) {
-        for (size_t t = t0; t < t1; t++) {
-            const float *in = a->rows[r] + (x * a->sx + t * a->dx - a->px) * a->c + ch;
+        const float *in = a->rows[r] + first;
+        if (taps) {
             DV_UNROLL
-            for (int v = 0; v < vecs; v++) {
-                vf y = tail ? v_load_t(in, tl) : v_load(in + v * VW);
-                acc[v] = max ? v_max(y, acc[v]) : v_add(acc[v], y);
-            }
+            for (int t = 0; t < taps; t++, in += step)
+                pool_tap(acc, in, max, vecs, tail, tl);
+        } else {
+            for (size_t t = t0; t < t1; t++, in += step)
+                pool_tap(acc, in, max, vecs, tail, tl);
         }
     }
     const vf scale = max ? v_zero() : v_set1(a->scale[x]);
@@ -254,20 +267,33 @@ DV_INLINE void pool_tile(const dv_pool_args *a, const int max, size_t x, size_t 
     }
 }
 
+/* All channels of output x; the last vector may overlap the one before. */
+DV_INLINE void pool_pixel(const dv_pool_args *a, const int max, size_t x, size_t t0, size_t t1,
+                          const int taps)
+{
+    size_t ch = 0;
+    for (; ch + 4 * VW <= a->c; ch += 4 * VW)
+        pool_tile(a, max, x, t0, t1, ch, 4, taps, 0, v_tail(0));
+    for (; ch < a->c; ch += VW)
+        pool_tile(a, max, x, t0, t1, DV_MIN(ch, a->c - VW), 1, taps, 0, v_tail(0));
+}
+
 DV_INLINE void pool(const dv_pool_args *a, const int max)
 {
     for (size_t x = 0; x < a->ow; x++) {
-        size_t t0 = 0, t1 = a->kw, ch = 0; /* the taps that lie inside the row */
+        size_t t0 = 0, t1 = a->kw; /* the taps that lie inside the row */
         while (t0 < t1 && x * a->sx + t0 * a->dx < a->px)
             t0++;
         while (t1 > t0 && x * a->sx + (t1 - 1) * a->dx >= a->px + a->iw)
             t1--;
-        for (; ch + 4 * VW <= a->c; ch += 4 * VW)
-            pool_tile(a, max, x, t0, t1, ch, 4, 0, v_tail(0));
-        for (; ch + VW <= a->c; ch += VW)
-            pool_tile(a, max, x, t0, t1, ch, 1, 0, v_tail(0));
-        if (ch < a->c)
-            pool_tile(a, max, x, t0, t1, ch, 1, 1, v_tail(a->c - ch));
+        if (a->c < VW)
+            pool_tile(a, max, x, t0, t1, 0, 1, 0, 1, v_tail(a->c));
+        else if (t1 - t0 == 3)
+            pool_pixel(a, max, x, t0, t1, 3);
+        else if (t1 - t0 == 2)
+            pool_pixel(a, max, x, t0, t1, 2);
+        else
+            pool_pixel(a, max, x, t0, t1, 0);
     }
 }
 

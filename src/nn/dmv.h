@@ -56,7 +56,12 @@ typedef struct dv_meta {
  *   name licence origin source   text, for people; source = file name it came from
  *   color           text  rgb | bgr | gray: what the net expects
  *   mean, scale     float x1 or x3, per channel of that order: value = (pixel - mean) * scale
- *   decoder         text  yunet | ultraface | ultraface-raw | retinaface (detectors)
+ *   decoder         text  faces: yunet | ultraface | ultraface-raw | retinaface | scrfd |
+ *                         blazeface; objects: ssd | fastestdet
+ *   fit             text  stretch: pictures are squeezed into a detector's input; else they keep
+ *                         their shape
+ *   nms_iou         float overlap above which one of two boxes of a class goes
+ *   labels          text  names of the classes, with commas between
  *   landmark_order  text  5 | 68 (what a landmark net gives, normalised to its crop)
  *   crop            float box scale around the detected box for a landmark net
  *   dim             int   embedding length

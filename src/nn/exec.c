@@ -442,10 +442,10 @@ float *dv_exec_input_nhwc(dv_exec *x, size_t i)
     return t < 0 ? NULL : x->v[t].f;
 }
 
-uint8_t *dv_exec_input_u8(dv_exec *x, size_t i, float *scale, float *zero)
+uint8_t *dv_exec_input_u8(dv_exec *x, size_t i, bool nchw, float *scale, float *zero)
 {
-    const dv_step *step, *quant = NULL;
-    int32_t t = turned_input(x, i, &step);
+    const dv_step *step = NULL, *quant = NULL;
+    int32_t t = nchw ? turned_input(x, i, &step) : x->g->inputs[i];
     for (size_t k = 0; t >= 0 && k < x->g->n_nodes; k++) {
         const dv_step *s = &x->steps[k];
         for (int j = 0; j < s->node->n_in; j++) {

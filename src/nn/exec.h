@@ -118,8 +118,9 @@ float *dv_exec_input(dv_exec *x, size_t i);
  * Must be filled in before every run, and holds until the next call of either function. */
 float *dv_exec_input_nhwc(dv_exec *x, size_t i);
 /* And for an 8-bit net that quantises a picture input first: a place for its bytes in the order
- * N, H, W, C, which stand for (byte - zero) * scale; NULL if the net does not begin so. */
-uint8_t *dv_exec_input_u8(dv_exec *x, size_t i, float *scale, float *zero);
+ * N, H, W, C, which stand for (byte - zero) * scale; NULL if the net does not begin so. nchw: the
+ * input is N, C, H, W and turned first; else it is N, H, W, C itself. */
+uint8_t *dv_exec_input_u8(dv_exec *x, size_t i, bool nchw, float *scale, float *zero);
 const dv_value *dv_exec_output(const dv_exec *x, size_t i);
 /* Runs shape only for every step and reports dims, so that passes can use them:
  * afterwards x->v[t] has dims for every tensor. No arena is made. */

@@ -137,12 +137,16 @@ typedef struct walk_state {
     int64_t offset;
     size_t rows, cols; /* Transpose of matrices: batch x rows x cols, else 0 */
     size_t batch;
+    size_t evens; /* a Slice that takes every second element: how many */
 } walk_state;
 
 static void walk_run(dv_exec *x, const dv_step *s)
 {
     const walk_state *c = s->state;
-    move(&c->w, dv_in(x, s, 0), c->offset, dv_out(x, s, 0), 0);
+    if (c->evens && dv_out(x, s, 0)->dtype == DV_F32)
+        x->k->evens_f32(c->evens, dv_in(x, s, 0)->f + c->offset, dv_out(x, s, 0)->f);
+    else
+        move(&c->w, dv_in(x, s, 0), c->offset, dv_out(x, s, 0), 0);
 }
 
 static dmv_status walk_done(dv_exec *x, dv_step *s, dv_err *e)
@@ -228,6 +232,10 @@ static dmv_status slice_shape(dv_exec *x, dv_step *s, dv_err *e)
         return dv_nomem(e);
     memcpy(c->w.stride, by, sizeof by);
     c->offset = offset;
+    dv_walk w = c->w;
+    dv_walk_simplify(&w);
+    if (w.rank == 1 && w.stride[0] == 2)
+        c->evens = (size_t)w.dims[0];
     return walk_done(x, s, e);
 }
 
@@ -407,6 +415,35 @@ static dmv_status pad_shape(dv_exec *x, dv_step *s, dv_err *e)
     return dv_set_dims(dv_out(x, s, 0), in->rank, dims, e);
 }
 
+/* Where place `at` of an axis of n lies; -1 = in the padding. */
+static int64_t pad_place(int64_t at, int64_t n, int64_t mode)
+{
+    if (at >= 0 && at < n)
+        return at;
+    if (mode == PAD_CONSTANT)
+        return -1;
+    if (mode == PAD_EDGE)
+        return at < 0 ? 0 : n - 1;
+    return at < 0 ? -at : 2 * (n - 1) - at;
+}
+
+/* One run of the last axis; from NULL = all of it is padding. */
+static void pad_row(const float *from, int64_t n, int64_t before, int64_t m, int64_t mode,
+                    float value, float *out)
+{
+    int64_t first = DV_MIN(DV_MAX(before, 0), m), last = DV_MAX(DV_MIN(before + n, m), first);
+    if (!from) {
+        for (int64_t i = 0; i < m; i++)
+            out[i] = value;
+        return;
+    }
+    memcpy(out + first, from + first - before, (size_t)(last - first) * sizeof *out);
+    for (int64_t i = 0; i < m - (last - first); i++) {
+        int64_t k = i < first ? i : i + last - first, at = pad_place(k - before, n, mode);
+        out[k] = at < 0 ? value : from[at];
+    }
+}
+
 static void pad_run(dv_exec *x, const dv_step *s)
 {
     const pad_state *c = s->state;
@@ -414,24 +451,18 @@ static void pad_run(dv_exec *x, const dv_step *s)
     dv_value *o = dv_out(x, s, 0);
     int64_t mode = dv_node_int(s->node, DV_A_MODE, 0), st[DMV_MAX_RANK], idx[DMV_MAX_RANK] = {0};
     float value = dv_node_float(s->node, DV_A_VALUE, 0);
+    int last = in->rank - 1;
+    if (last < 0)
+        o->f[0] = in->f[0];
     dv_strides(in->rank, in->dims, st);
-    for (size_t i = 0; i < o->count; i++) {
-        int64_t off = 0;
-        bool outside = false;
-        for (int d = 0; d < in->rank; d++) {
-            int64_t at = idx[d] - c->before[d], n = in->dims[d];
-            if (at < 0 || at >= n) {
-                if (mode == PAD_CONSTANT)
-                    outside = true;
-                else if (mode == PAD_EDGE)
-                    at = at < 0 ? 0 : n - 1;
-                else
-                    at = at < 0 ? -at : 2 * (n - 1) - at;
-            }
-            off += at * st[d];
+    for (size_t i = 0; last >= 0 && i < o->count; i += (size_t)o->dims[last]) {
+        const float *from = in->f;
+        for (int d = 0; d < last && from; d++) {
+            int64_t at = pad_place(idx[d] - c->before[d], in->dims[d], mode);
+            from = at < 0 ? NULL : from + at * st[d];
         }
-        o->f[i] = outside ? value : in->f[off];
-        for (int d = in->rank - 1; d >= 0 && ++idx[d] == o->dims[d]; d--)
+        pad_row(from, in->dims[last], c->before[last], o->dims[last], mode, value, o->f + i);
+        for (int d = last - 1; d >= 0 && ++idx[d] == o->dims[d]; d--)
             idx[d] = 0;
     }
 }

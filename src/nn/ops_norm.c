@@ -63,20 +63,30 @@ static void l2_range(dv_exec *x, const dv_step *s, size_t begin, size_t end, int
     axis_split(x, s, &outer, &len, &inner);
     const float *in = dv_in(x, s, 0)->f;
     float *out = dv_out(x, s, 0)->f, eps = dv_node_float(s->node, DV_A_EPS, 1e-12f);
-    for (size_t i = begin; i < end; i++) {
+    if (inner == 1) {
+        for (size_t i = begin; i < end; i++) {
+            float sum;
+            x->k->dots_f32(1, len, in + i * len, in + i * len, len, &sum);
+            sum = 1.0f / fmaxf(sqrtf(sum), eps);
+            x->k->binary_f32(DV_BIN_MUL, 1, len, in + i * len, &sum, out + i * len);
+        }
+        return;
+    }
+    enum { WIDE = 64 };
+    float sum[WIDE], square[WIDE];
+    for (size_t i = begin, n; i < end; i += n) { /* n neighbours at a time */
         size_t base = i / inner * len * inner + i % inner;
-        float sum = 0;
-        if (inner == 1)
-            x->k->dots_f32(1, len, in + base, in + base, len, &sum);
-        else
-            for (size_t j = 0; j < len; j++)
-                sum += in[base + j * inner] * in[base + j * inner];
-        float scale = 1.0f / fmaxf(sqrtf(sum), eps);
-        if (inner == 1)
-            x->k->binary_f32(DV_BIN_MUL, 1, len, in + base, &scale, out + base);
-        else
-            for (size_t j = 0; j < len; j++)
-                out[base + j * inner] = in[base + j * inner] * scale;
+        n = DV_MIN(DV_MIN((size_t)WIDE, end - i), inner - i % inner);
+        memset(sum, 0, sizeof sum);
+        for (size_t j = 0; j < len; j++) {
+            const float *row = in + base + j * inner;
+            x->k->binary_f32(DV_BIN_MUL, 0, n, row, row, square);
+            x->k->binary_f32(DV_BIN_ADD, 0, n, sum, square, sum);
+        }
+        for (size_t k = 0; k < n; k++)
+            sum[k] = 1.0f / fmaxf(sqrtf(sum[k]), eps);
+        for (size_t j = 0; j < len; j++)
+            x->k->binary_f32(DV_BIN_MUL, 0, n, in + base + j * inner, sum, out + base + j * inner);
     }
 }
 
@@ -84,7 +94,7 @@ static void l2_run(dv_exec *x, const dv_step *s)
 {
     size_t outer, len, inner;
     axis_split(x, s, &outer, &len, &inner);
-    dv_parallel(x, s, outer * inner, DV_MAX((size_t)1, 1024 / len), l2_range);
+    dv_parallel(x, s, outer * inner, inner == 1 ? DV_MAX((size_t)1, 1024 / len) : 16, l2_range);
 }
 
 const dv_op dv_op_l2_norm = {1, 1, 1, 1, 1, 1, {0}, NULL, axis_shape, l2_run};

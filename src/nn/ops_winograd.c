@@ -65,13 +65,20 @@ static void pixels_in(dv_exec *x, const dv_step *s, size_t begin, size_t end, in
     }
 }
 
-/* Pieces [begin, end) of 32 output channels of the block. */
+/* Few pieces are cut again, by rows of tiles: the weights are then transformed more than once. */
+static size_t cuts(const dv_exec *x, const dv_winograd *w)
+{
+    size_t pieces = (w->oc + COLUMNS - 1) / COLUMNS, workers = (size_t)dv_pool_size(x->pool);
+    return pieces % workers == 0 || pieces >= 3 * workers ? 1 : workers;
+}
+
+/* Pieces [begin, end) of 32 output channels (or of a part of the rows of these) of the block. */
 static void columns(dv_exec *x, const dv_step *s, size_t begin, size_t end, int worker)
 {
     const dv_winograd *w = s->state;
     const float *v = (const float *)(const void *)x->shared, *weights = dv_packed(x, s, 1);
-    size_t first = w->block % w->blocks * w->rows, rows = DV_MIN(w->rows, w->down - first);
-    size_t tiles = rows * w->across, ldm = apart(w->rows * w->across * COLUMNS);
+    size_t first = w->block % w->blocks * w->rows, all_rows = DV_MIN(w->rows, w->down - first);
+    size_t parts = cuts(x, w), ldm = apart(w->rows * w->across * COLUMNS);
     size_t start = (w->block / w->blocks * w->oh + 2 * first) * w->ow; /* pixel of the output */
     float *m = dv_scratch(x, worker), *u = m + POSITIONS * ldm, *out = dv_out(x, s, 0)->f;
     dv_epilogue none = {0}, ep;
@@ -79,22 +86,24 @@ static void columns(dv_exec *x, const dv_step *s, size_t begin, size_t end, int 
     const dv_epilogue all = ep;
     ep.ldadd = w->oc;
     for (size_t p = begin; p < end; p++) {
-        size_t j = p * COLUMNS, n = DV_MIN((size_t)COLUMNS, w->oc - j), panels = n / DV_PANEL;
+        size_t j = p / parts * COLUMNS, n = DV_MIN((size_t)COLUMNS, w->oc - j);
+        size_t r0 = all_rows * (p % parts) / parts, r1 = all_rows * (p % parts + 1) / parts;
+        const float *from = v + r0 * w->across * w->ic;
         for (int i = 0; i < 4; i++) {
-            x->k->winograd_w(w->ic, panels, weights + j * 9 * w->ic, i, u);
+            x->k->winograd_w(w->ic, n / DV_PANEL, weights + j * 9 * w->ic, i, u);
             for (size_t q = 0; q < 4; q++)
-                x->k->gemm_f32(tiles, n, w->ic, v + (4 * (size_t)i + q) * w->ldv, w->ic,
-                               u + q * n * w->ic, m + (4 * (size_t)i + q) * ldm, n, &none);
+                x->k->gemm_f32((r1 - r0) * w->across, n, w->ic, from + (4 * (size_t)i + q) * w->ldv,
+                               w->ic, u + q * n * w->ic, m + (4 * (size_t)i + q) * ldm, n, &none);
         }
         ep.bias = all.bias ? all.bias + j : NULL;
         ep.slope = all.slope ? all.slope + j : NULL;
-        for (size_t r = 0; r < rows; r++) {
+        for (size_t r = r0; r < r1; r++) {
             size_t at = (start + 2 * r * w->ow) * w->oc + j;
             dv_wino_out_args a = {.n = n,
                                   .tiles = w->across,
                                   .w = w->ow,
                                   .h = DV_MIN((size_t)2, w->oh - 2 * (first + r)),
-                                  .m = m + r * w->across * n,
+                                  .m = m + (r - r0) * w->across * n,
                                   .ldm = ldm,
                                   .out = out + at,
                                   .ldo = w->oc,
@@ -112,6 +121,6 @@ void dv_winograd_run(dv_exec *x, const dv_step *s, dv_winograd *w)
     for (w->block = 0; w->block < w->images * w->blocks; w->block++) {
         size_t first = w->block % w->blocks * w->rows;
         dv_parallel(x, s, DV_MIN(w->rows, w->down - first), 1, pixels_in);
-        dv_parallel(x, s, pieces, 1, columns);
+        dv_parallel(x, s, pieces * cuts(x, w), 1, columns);
     }
 }

@@ -420,6 +420,34 @@ static void test_buf_faults(void **state)
 
 /* ---- CPU ---- */
 
+/* All beginnings of three bytes, judged by the code point that they spell. */
+static void test_utf8(void **state)
+{
+    (void)state;
+    for (unsigned v = 0; v < 1u << 24; v++) {
+        const char s[5] = {(char)(v >> 16), (char)(v >> 8), (char)v, (char)0x80, 0};
+        unsigned a = v >> 16, b = v >> 8 & 0xff, c = v & 0xff, point;
+        bool b_more = b >> 6 == 2, c_more = c >> 6 == 2;
+        size_t want = 0;
+        if (a < 0x80)
+            want = 1;
+        else if (a >> 5 == 6)
+            want = b_more && (a & 0x1f) << 6 >= 0x80 ? 2 : 0;
+        else if (a >> 4 == 14) {
+            point = (a & 15) << 12 | (b & 63) << 6 | (c & 63);
+            want = b_more && c_more && point >= 0x800 && (point & 0xf800) != 0xd800 ? 3 : 0;
+        } else if (a >> 3 == 30) {
+            point = (a & 7) << 18 | (b & 63) << 12 | (c & 63) << 6;
+            want = b_more && c_more && point >= 0x10000 && point <= 0x10ffff ? 4 : 0;
+        }
+        if (dv_utf8_length(s) != want)
+            fail_msg("%06x: %zu bytes, not %zu", v, dv_utf8_length(s), want);
+    }
+    assert_int_equal(dv_utf8_length("\xf0\x9f\x98"), 0); /* cut short */
+    assert_int_equal(dv_utf8_length("\xe2\x82"), 0);
+    assert_int_equal(dv_utf8_length("\xc3"), 0);
+}
+
 static void test_cpu_parse(void **state)
 {
     static const struct {
@@ -580,6 +608,7 @@ int main(void)
         cmocka_unit_test(test_buf),
         cmocka_unit_test(test_buf_grows),
         cmocka_unit_test(test_buf_faults),
+        cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_cpu_parse),
         cmocka_unit_test(test_cpu_names),
         cmocka_unit_test(test_cpu_detect),

@@ -8,6 +8,7 @@
 
 #include "image/image.h"
 #include "import/import.h"
+#include "quant/quant.h"
 
 enum { MAX_FACES = 1000, MAX_PATH = 1024 };
 
@@ -31,13 +32,36 @@ typedef struct net {
     dmv_model *model;
 } net;
 
-/* Imports an ONNX file; model NULL if it is not there. */
+static dmv_status import(const char *path, const uint8_t *data, size_t size, const uint8_t *bin,
+                         size_t bin_size, dv_graph *g, dv_err *e)
+{
+    dv_graph bytes;
+    dmv_status st;
+    switch (dv_import_guess(data, size)) {
+    case DV_IMPORT_TFLITE:
+        st = dv_import_tflite(data, size, path, NULL, g, e);
+        break;
+    case DV_IMPORT_NCNN:
+        st = dv_import_ncnn(data, size, bin, bin_size, path, NULL, g, e);
+        break;
+    default:
+        st = dv_import_onnx(data, size, path, NULL, g, e);
+    }
+    if (st == DMV_OK && dv_quant_has_pairs(g)) {
+        st = dv_quant_pairs(g, &bytes, e);
+        dv_graph_free(g);
+        *g = bytes;
+    }
+    return st;
+}
+
+/* Imports a file; model NULL if it is not there. */
 static net load_net(const char *variable, const char *name)
 {
     net n = {0};
-    char path[MAX_PATH];
-    uint8_t *data = NULL;
-    size_t size;
+    char path[MAX_PATH], beside[256], weights[MAX_PATH];
+    uint8_t *data = NULL, *bin = NULL;
+    size_t size, bin_size = 0;
     dv_graph g;
     dv_meta m = {0};
     dv_err e = {0};
@@ -45,10 +69,19 @@ static net load_net(const char *variable, const char *name)
         print_message("%s is not in %s\n", name, variable);
         return n;
     }
+    const char *end = strstr(name, ".param");
+    if (end) {
+        snprintf(beside, sizeof(beside), "%.*s.bin", (int)(end - name), name);
+        if (!place(weights, variable, beside) ||
+            dv_read_file(weights, (size_t)1 << 28, &bin, &bin_size, &e) != DMV_OK) {
+            print_message("%s has no weights beside it\n", name);
+            return n;
+        }
+    }
     dv_graph_init(&g);
     if (dv_read_file(path, (size_t)1 << 28, &data, &size, &e) != DMV_OK ||
-        dv_import_onnx(data, size, path, NULL, &g, &e) != DMV_OK ||
-        dv_import_profile(data, size, path, &g, &m, &e) != DMV_OK ||
+        import(path, data, size, bin, bin_size, &g, &e) != DMV_OK ||
+        dv_import_profile(bin ? bin : data, bin ? bin_size : size, path, &g, &m, &e) != DMV_OK ||
         dv_dmv_encode(&g, &m, &n.encoded, &size, &e) != DMV_OK) {
         fail_msg("%s", e.msg);
     }
@@ -56,6 +89,7 @@ static net load_net(const char *variable, const char *name)
         fail_msg("%s", dmv_error(ctx));
     }
     dv_free(data);
+    dv_free(bin);
     dv_graph_free(&g);
     dv_meta_free(&m);
     return n;
@@ -172,6 +206,152 @@ static void yunet_on_group_photos(void **state)
     dmv_pipeline_close(&q);
     free_net(&d);
     free_net(&f);
+}
+
+/* SCRFD and BlazeFace find the faces that YuNet finds, and point at the same places. */
+static void others_agree(void **state)
+{
+    static const struct {
+        const char *file;
+        int scales;      /* BlazeFace is for large faces: it needs tiles here */
+        size_t missed;   /* at most */
+        double iou, off; /* mean overlap at least; mean distance of the points at most, in eyes */
+    } others[2] = {{"models/detect/scrfd_500m_kps-opt2.param", 1, 0, 0.8, 0.15},
+                   {"models/detect/face_detection_short_range.tflite", 2, 2, 0.6, 0.28}};
+    net y = load_net("DOMOVOI_SHARED", "models/detect/yunet_n_dynamic.onnx");
+    char path[MAX_PATH];
+    (void)state;
+    if (!y.model || !place(path, "DOMOVOI_CACHE", "photos/sample1.jpg")) {
+        free_net(&y);
+        skip();
+    }
+    dmv_pipeline *py = open_pipeline(&y, NULL, NULL, NULL);
+    size_t compared = 0;
+    for (size_t k = 0; k < 2; k++) {
+        net o = load_net("DOMOVOI_SHARED", others[k].file);
+        if (!o.model) {
+            continue;
+        }
+        dmv_pipeline_options opt;
+        dmv_pipeline_options_init(&opt);
+        opt.scales = others[k].scales;
+        dmv_pipeline *po = open_pipeline(&o, NULL, NULL, &opt);
+        size_t faces = 0, found = 0;
+        double overlap = 0, off = 0;
+        for (int i = 0; i < 6; i++) {
+            char name[32];
+            snprintf(name, sizeof(name), "photos/sample%d.jpg", i + 1);
+            assert_true(place(path, "DOMOVOI_CACHE", name));
+            dv_picture x = load_picture(path);
+            const size_t n = detect(py, &x, first), m = detect(po, &x, second);
+            faces += n;
+            for (size_t a = 0; a < n; a++) {
+                size_t best = m;
+                for (size_t b = 0; b < m; b++) {
+                    if (dv_iou(first[a].box, second[b].box) > 0.4f &&
+                        (best == m || dv_iou(first[a].box, second[b].box) >
+                                          dv_iou(first[a].box, second[best].box))) {
+                        best = b;
+                    }
+                }
+                if (best == m) {
+                    continue;
+                }
+                found++;
+                overlap += dv_iou(first[a].box, second[best].box);
+                for (int j = 0; j < 5; j++) {
+                    off += hypot(first[a].landmarks[j][0] - second[best].landmarks[j][0],
+                                 first[a].landmarks[j][1] - second[best].landmarks[j][1]) /
+                           (5 * eyes(&first[a]));
+                }
+            }
+            dv_picture_free(&x);
+        }
+        print_message("%s: %zu of %zu faces, overlap %.2f, points off by %.3f\n", others[k].file,
+                      found, faces, overlap / (double)found, off / (double)found);
+        assert_true(found + others[k].missed >= faces);
+        assert_true(overlap / (double)found > others[k].iou);
+        assert_true(off / (double)found < others[k].off);
+        dmv_pipeline_close(&po);
+        free_net(&o);
+        compared++;
+    }
+    dmv_pipeline_close(&py);
+    free_net(&y);
+    if (compared == 0) {
+        skip();
+    }
+}
+
+/* Every face belongs to a person. */
+static void faces_lie_in_persons(void **state)
+{
+    static const char *const files[2] = {"models/person/coco_ssd_mobilenet_v1_1.0_quant.tflite",
+                                         "models/person/FastestDet.onnx"};
+    net y = load_net("DOMOVOI_SHARED", "models/detect/yunet_n_dynamic.onnx");
+    char path[MAX_PATH];
+    size_t compared = 0;
+    (void)state;
+    if (!y.model || !place(path, "DOMOVOI_CACHE", "photos/sample1.jpg")) {
+        free_net(&y);
+        skip();
+    }
+    dmv_pipeline *py = open_pipeline(&y, NULL, NULL, NULL);
+    for (size_t k = 0; k < 2; k++) {
+        net o = load_net("DOMOVOI_SHARED", files[k]);
+        dv_detector d;
+        dv_detector_options opt;
+        dv_detector_options_init(&opt);
+        if (!o.model) {
+            continue;
+        }
+        opt.min_score = 0.4f;
+        opt.cls = dv_model_class(o.model, "person");
+        assert_int_equal(opt.cls, 0);
+        assert_true(dv_model_class(o.model, "toothbrush") == (k ? 79 : 89));
+        if (dv_detector_open(ctx, o.model, &opt, &d) != DMV_OK) {
+            fail_msg("%s", dmv_error(ctx));
+        }
+        /* the pixels go into an 8-bit net as they are */
+        size_t faces = 0, inside = 0, persons = 0;
+        for (int i = 0; i < 6; i++) {
+            dv_object found[100];
+            char name[32];
+            size_t m;
+            snprintf(name, sizeof(name), "photos/sample%d.jpg", i + 1);
+            assert_true(place(path, "DOMOVOI_CACHE", name));
+            dv_picture x = load_picture(path);
+            const dmv_image img = dv_picture_view(&x);
+            const size_t n = detect(py, &x, first);
+            assert_int_equal(dv_detector_run(&d, &img, found, 100, &m), DMV_OK);
+            assert_true(k == 1 || d.net.bytes);
+            for (size_t a = 0; a < n; a++) {
+                const float mx = first[a].box[0] + first[a].box[2] / 2;
+                const float my = first[a].box[1] + first[a].box[3] / 2;
+                bool is = false;
+                for (size_t b = 0; b < m; b++) {
+                    const float *p = found[b].box;
+                    is |= p[0] < mx && mx < p[0] + p[2] && p[1] < my && my < p[1] + p[3] &&
+                          p[3] > first[a].box[3];
+                }
+                inside += is;
+            }
+            faces += n;
+            persons += m;
+            dv_picture_free(&x);
+        }
+        print_message("%s: %zu of %zu faces in %zu persons\n", files[k], inside, faces, persons);
+        assert_int_equal(inside, faces);
+        assert_true(persons < 3 * faces);
+        dv_detector_close(&d);
+        free_net(&o);
+        compared++;
+    }
+    dmv_pipeline_close(&py);
+    free_net(&y);
+    if (compared == 0) {
+        skip();
+    }
 }
 
 static void crowd_with_tiles(void **state)
@@ -367,10 +547,9 @@ static void people_are_told_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(yunet_on_group_photos),
-        cmocka_unit_test(crowd_with_tiles),
-        cmocka_unit_test(portraits_have_one_face),
-        cmocka_unit_test(people_are_told_apart),
+        cmocka_unit_test(yunet_on_group_photos),   cmocka_unit_test(others_agree),
+        cmocka_unit_test(faces_lie_in_persons),    cmocka_unit_test(crowd_with_tiles),
+        cmocka_unit_test(portraits_have_one_face), cmocka_unit_test(people_are_told_apart),
     };
     char path[MAX_PATH];
     if (!place(path, "DOMOVOI_SHARED", "models/detect/yunet_n_dynamic.onnx")) {

@@ -402,8 +402,10 @@ static void other_schemas(void **state)
         dmv_status status;
         const char *part;
     } cases[] = {
-        {"PRAGMA user_version=2", DMV_ERR_VERSION, "newer version"},
-        {"PRAGMA user_version=2; DROP TABLE template", DMV_ERR_VERSION, "update domovoi"},
+        {"PRAGMA user_version=3", DMV_ERR_VERSION, "newer version"},
+        {"PRAGMA user_version=3; DROP TABLE template", DMV_ERR_VERSION, "update domovoi"},
+        {"PRAGMA user_version=2", DMV_ERR_FORMAT, "schema 2"},
+        {"PRAGMA user_version=2; CREATE TABLE threshold(x)", DMV_ERR_FORMAT, "schema 2"},
         {"PRAGMA user_version=0", DMV_ERR_FORMAT, "schema 1"},
         {"CREATE TABLE extra(x)", DMV_ERR_FORMAT, "schema 1"},
         {"CREATE TRIGGER k AFTER INSERT ON subject BEGIN DELETE FROM template; END", DMV_ERR_FORMAT,

@@ -19,13 +19,6 @@
 
 #include "sample.h"
 
-/* Fontconfig keeps its configuration until the program ends. */
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libfontconfig";
-}
-
 static char dir[256];
 
 static const char *in(const char *name)

@@ -23,7 +23,13 @@ static const net nets[] = {
     {"embed/mobilefacenet.onnx", "embedder", "rgb", NULL, "MobileFaceNet", 1, 128, 127.5f},
     {"embed/edgeface_xs.onnx", "embedder", "rgb", NULL, "EdgeFace-XS", 1, 512, 127.5f},
     {"embed/edgeface_xxs.onnx", "embedder", "rgb", NULL, "EdgeFace-XXS", 1, 512, 127.5f},
-    {"person/FastestDet.onnx", "other", NULL, NULL, "FastestDet", 1, 0, 0},
+    {"person/FastestDet.onnx", "detector", "bgr", "fastestdet", "FastestDet", 1, 0, 0},
+    {"person/coco_ssd_mobilenet_v1_1.0_quant.tflite", "detector", "rgb", "ssd",
+     "SSD MobileNetV1 COCO, 8 bits", 2, 0, 128},
+    {"detect/face_detection_short_range.tflite", "detector", "rgb", "blazeface",
+     "BlazeFace, short range", 2, 0, 127.5f},
+    {"detect/scrfd_500m_kps-opt2.param", "detector", "rgb", "scrfd", "SCRFD-500M with points", 9, 0,
+     127.5f},
     {"fr_detect.onnx", "detector", "rgb", "ultraface", "fr_detect", 2, 0, 127},
     {"fr_landmark.onnx", "landmarks", "gray", NULL, "fr_landmark", 1, 0, 0},
     {"fr_feature.onnx", "embedder", "rgb", NULL, "fr_feature", 1, 512, 127},
@@ -66,13 +72,27 @@ static void check_profile(const net *n, const uint8_t *data, size_t size, const 
     dv_meta_free(&m);
 }
 
-static void check_net(const net *n, const uint8_t *data, size_t size)
+static dmv_status import(const net *n, const uint8_t *data, size_t size, const uint8_t *bin,
+                         size_t bin_size, const dv_import_options *o, dv_graph *g, dv_err *e)
+{
+    switch (dv_import_guess(data, size)) {
+    case DV_IMPORT_TFLITE:
+        return dv_import_tflite(data, size, n->file, o, g, e);
+    case DV_IMPORT_NCNN:
+        return dv_import_ncnn(data, size, bin, bin_size, n->file, o, g, e);
+    default:
+        return dv_import_onnx(data, size, n->file, o, g, e);
+    }
+}
+
+static void check_net(const net *n, const uint8_t *data, size_t size, const uint8_t *bin,
+                      size_t bin_size)
 {
     for (int passes = 0; passes < 2; passes++) {
         dv_import_options o = {.no_passes = !passes};
         dv_graph g;
         dv_err e = {0};
-        if (dv_import_onnx(data, size, n->file, &o, &g, &e) != DMV_OK) {
+        if (import(n, data, size, bin, bin_size, &o, &g, &e) != DMV_OK) {
             check(false, n, e.msg);
             continue;
         }
@@ -81,7 +101,7 @@ static void check_net(const net *n, const uint8_t *data, size_t size)
         for (size_t i = 0; i < g.n_nodes; i++)
             if (g.nodes[i].op == DV_OP_CONV)
                 check(g.tensors[g.nodes[i].in[1]].pack != DV_PACK_NONE, n, "unpacked weights");
-        check_profile(n, data, size, &g);
+        check_profile(n, bin ? bin : data, bin ? bin_size : size, &g);
         dv_graph_free(&g);
     }
 }
@@ -94,8 +114,8 @@ int main(void)
     };
     int found = 0;
     for (size_t i = 0; i < DV_COUNT(nets); i++) {
-        uint8_t *data = NULL;
-        size_t size = 0;
+        uint8_t *data = NULL, *bin = NULL;
+        size_t size = 0, bin_size = 0, length = strlen(nets[i].file);
         for (size_t k = 0; k < DV_COUNT(folders) && !data; k++) {
             char path[1024];
             dv_err e = {0};
@@ -103,12 +123,19 @@ int main(void)
             snprintf(path, sizeof path, "%s/%s/%s", root ? root : ".", folders[k][1], nets[i].file);
             if (dv_read_file(path, (size_t)1 << 30, &data, &size, &e) != DMV_OK)
                 data = NULL;
+            char *end = strrchr(path, '.');
+            if (data && !strcmp(nets[i].file + length - 6, ".param") && end) {
+                strcpy(end, ".bin");
+                check(dv_read_file(path, (size_t)1 << 30, &bin, &bin_size, &e) == DMV_OK, &nets[i],
+                      e.msg);
+            }
         }
         if (!data)
             continue;
         found++;
-        check_net(&nets[i], data, size);
+        check_net(&nets[i], data, size, bin, bin_size);
         dv_free(data);
+        dv_free(bin);
     }
     printf("%d of %zu nets found, %d failures\n", found, DV_COUNT(nets), failures);
     if (failures)

@@ -211,3 +211,34 @@ void bench_transpose_f32(ck *s)
     bench_flat(s, 49, 512, 49 * 512 * 8.0, "", run_transpose);
     bench_flat(s, 512, 512, 512 * 512 * 8.0, "", run_transpose);
 }
+
+/* ---- every second element ---- */
+
+void check_evens_f32(ck *s)
+{
+    for (int round = 0; round < 80; round++) {
+        const size_t n = 1 + ck_below(s, 70);
+        ck_case(s, "n %zu", n);
+        float *in = ck_floats(s, 2 * n - 1), *want = ck_floats(s, n), *got = ck_floats(s, n);
+        ck_fill(s, in, 2 * n - 1, ck_kind(s));
+        s->ref->evens_f32(n, in, want);
+        s->cur->evens_f32(n, in, got);
+        for (size_t i = 0; i < n; i++)
+            if (memcmp(&want[i], &in[2 * i], sizeof *in))
+                ck_fail(s, "the C twin at %zu", i);
+        ck_compare(s, want, got, 1, n, n, NULL);
+    }
+}
+
+static void run_evens(const dv_kernels *k, void *arg)
+{
+    flat_bench *b = arg;
+    k->evens_f32(b->n, b->base, b->out);
+}
+
+void bench_evens_f32(ck *s)
+{
+    flat_bench b = {.n = 24 * 44 * 44, .base = ck_bench_floats(s, 48 * 44 * 44)};
+    b.out = ck_bench_floats(s, b.n);
+    ck_bench(s, "46464", (double)b.n * 12, "GB/s", run_evens, &b);
+}

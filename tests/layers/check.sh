@@ -15,7 +15,7 @@ complain() {
 may() {
     layer=$1
     shift
-    used=$(grep -rhoE '^#include "(base|kernels|nn|face|motion|image|import|quant|export|gallery|eval)/' "src/$layer" |
+    used=$(grep -rhoE '^#include "(base|kernels|nn|face|motion|image|video|import|quant|export|gallery|plot|eval|train)/' "src/$layer" |
         sed 's/.*"//; s/\/$//' | sort -u)
     for other in $used; do
         case " $layer $* " in
@@ -32,17 +32,32 @@ may nn base kernels
 may face base kernels nn
 may motion base kernels nn face
 may image base
+may video base image
+may plot base
 may import base kernels nn
 may quant base kernels nn import
 may export base kernels nn
 may gallery base
 may eval base kernels nn face image
+may train base kernels nn image import
 
-outside=$(grep -rlE '#include <(immintrin|x86intrin|arm_neon|arm_acle)\.h>' src apps | grep -v '^src/kernels/')
+# An adapter is a user of the library: of this tree it sees its own files and domovoi.h.
+for file in $(find adapters -name '*.[ch]' -o -name '*.[ch]pp'); do
+    for used in $(sed -n 's/^ *# *include "\(.*\)".*/\1/p' "$file"); do
+        [ "$used" = domovoi.h ] || [ -f "$(dirname "$file")/$used" ] ||
+            complain "$file includes $used; adapters use include/domovoi.h only"
+    done
+done
+[ -n "$(find adapters -name '*.cpp')" ] || complain "adapters has no source files"
+
+outside=$(grep -rlE '#include <(immintrin|x86intrin|arm_neon|arm_acle)\.h>' src apps adapters | grep -v '^src/kernels/')
 [ -z "$outside" ] || complain "intrinsics outside src/kernels: $outside"
-foreign=$(grep -rlE '#include <(jpeglib|spng|webp|cairo|sqlite3|jansson|protobuf-c|sodium)' \
+foreign=$(grep -rlE '#include <(jpeglib|spng|webp|cairo|sqlite3|jansson|protobuf-c|sodium|libav|libsw)' \
     src/base src/kernels src/nn src/face src/motion include)
 [ -z "$foreign" ] || complain "the device library or motion includes other libraries: $foreign"
+
+ffmpeg=$(grep -rlE '#include <lib(av|sw)' src apps | grep -v '^src/video/libav\.h$')
+[ -z "$ffmpeg" ] || complain "FFmpeg's headers outside src/video/libav.h: $ffmpeg"
 
 if [ "$2" = library ]; then
     needed=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |

@@ -5,8 +5,8 @@
 set -u
 cd "$DOMOVOI_SOURCE" || exit 2
 bad=0
-files=$(find include src apps tests fuzz bench bindings scripts run .ci/run -type f \
-    \( -name '*.[ch]' -o -name '*.inc' -o -name '*.py' -o -name '*.sh' -o -name '*.cjs' \
+files=$(find include src apps adapters tests fuzz bench bindings scripts run .ci/run -type f \
+    \( -name '*.[ch]' -o -name '*.[ch]pp' -o -name '*.inc' -o -name '*.py' -o -name '*.sh' -o -name '*.cjs' \
     -o -name meson.build -o -path run -o -path .ci/run \))
 check() { # TITLE, lines found
     [ -z "$2" ] && return 0

@@ -577,7 +577,7 @@ static void test_pixels(void **state)
     float want[16];
     memcpy(want, dv_exec_output(x, 0)->f, sizeof want);
     float scale, zero;
-    uint8_t *to = dv_exec_input_u8(x, 0, &scale, &zero);
+    uint8_t *to = dv_exec_input_u8(x, 0, true, &scale, &zero);
     assert_non_null(to);
     assert_true(scale == 1 / 127.5F && zero == 127.5F);
     for (size_t i = 0; i < IN_COUNT / 3; i++)

@@ -20,6 +20,7 @@ void dv_kernels_neon(dv_kernels *k)
     k->softmax_f32 = dv_neon_softmax_f32;
     k->layernorm_f32 = dv_neon_layernorm_f32;
     k->transpose_f32 = dv_neon_transpose_f32;
+    k->evens_f32 = dv_neon_evens_f32;
     k->dots_f32 = dv_neon_dots_f32;
     k->u8_to_f32 = dv_neon_u8_to_f32;
     k->conv_u8 = dv_neon_conv_u8;

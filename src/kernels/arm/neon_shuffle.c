@@ -65,3 +65,12 @@ void dv_neon_u8_to_f32(size_t w, const uint8_t *rgb, int swap, const float scale
         out[2] = (float)rgb[2 - first] * scale[2] + shift[2];
     }
 }
+
+void dv_neon_evens_f32(size_t n, const float *in, float *out)
+{
+    size_t i = 0;
+    for (; i + 4 < n; i += 4) /* the last odd element may not be there */
+        v_store(out + i, vld2q_f32(in + 2 * i).val[0]);
+    for (; i < n; i++)
+        out[i] = in[2 * i];
+}

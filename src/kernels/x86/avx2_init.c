@@ -20,6 +20,7 @@ void dv_kernels_avx2(dv_kernels *k)
     k->softmax_f32 = dv_avx2_softmax_f32;
     k->layernorm_f32 = dv_avx2_layernorm_f32;
     k->transpose_f32 = dv_avx2_transpose_f32;
+    k->evens_f32 = dv_avx2_evens_f32;
     k->dots_f32 = dv_avx2_dots_f32;
     k->u8_to_f32 = dv_avx2_u8_to_f32;
     k->conv_u8 = dv_avx2_conv_u8;

@@ -143,3 +143,15 @@ void dv_avx2_u8_to_f32(size_t w, const uint8_t *rgb, int swap, const float scale
         for (size_t ch = 0; ch < 3; ch++)
             out[ch] = (float)rgb[swap ? 2 - ch : ch] * scale[ch] + shift[ch];
 }
+
+void dv_avx2_evens_f32(size_t n, const float *in, float *out)
+{
+    size_t i = 0;
+    for (; i + 8 < n; i += 8) { /* the last odd element may not be there */
+        const __m256 v = _mm256_shuffle_ps(v_load(in + 2 * i), v_load(in + 2 * i + 8), 0x88);
+        _mm256_storeu_pd((double *)(void *)(out + i),
+                         _mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8));
+    }
+    for (; i < n; i++)
+        out[i] = in[2 * i];
+}

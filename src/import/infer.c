@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "import/onnx.h"
+#include "import/lower.h"
 
 static void set(dv_lower *L, int32_t t, int rank, const int64_t *dims)
 {

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "import/onnx.h"
+#include "import/lower.h"
 
 #define FOLD_MAX ((size_t)1 << 16) /* elements; pure copies of the input may be larger */
 
