@@ -13,7 +13,8 @@
  *
  * The background of a block is known once it was still for `settle` seconds; until then whatever is
  * there counts as moving. What comes later becomes background after `absorb` seconds, unless it is
- * tracked.
+ * tracked. `body` is the score against the background in units of the threshold, for boxes; the map
+ * that is shown is held closer to the outline by each block's own change.
  *
  * Features are a second gate, with `ref` from the frame that went on last, near blocks that
  * changed; `mu` and `dev` are the usual distance of a cell where none did. They are not asked about
@@ -31,6 +32,7 @@
 #define AVERAGED 0.5f /* `level` is of the difference of two frames; the background has little */
 #define FAR 0.4f      /* logarithm of a gain from which on references follow the light */
 #define MARKS 0.2     /* seconds between looks at `mark` */
+#define SHARP 0.5f    /* the map shown: what a block's own change counts against its surroundings */
 #define TOP 3.0f      /* one block counts as much in the mean of a box at most */
 
 static size_t domovoi_parts(dv_motion *m, dv_part *out)
@@ -42,6 +44,7 @@ static size_t domovoi_parts(dv_motion *m, dv_part *out)
     m->down = (float)m->ih / (float)(m->t.h * m->t.bh);
     size_t k = 0;
     out[k++] = (dv_part){&m->map, b, true};
+    out[k++] = (dv_part){&m->body, b, true};
     out[k++] = (dv_part){&m->last, b, true};
     out[k++] = (dv_part){&m->mark, b, true};
     out[k++] = (dv_part){&m->base, b, true};
@@ -235,20 +238,27 @@ static void learn_background(dv_motion *m)
                    m->smooth + n, m->ground);
     fit = follow(n, m->base, fit);
     const float box = m->o.box, by = 1 / box, settle = (float)m->o.settle,
-                absorb = (float)m->o.absorb, slow = m->o.rate, inverse = 1 / fit.gain;
+                absorb = (float)m->o.absorb, slow = m->o.rate, inverse = 1 / fit.gain,
+                least = m->o.noise * m->o.noise;
     for (size_t i = 0; i < n; i++) {
         const bool known = m->known[i] > 0, same = known && m->ground[i] < box,
                    fresh = !same && m->still[i] >= (known ? absorb : settle) && m->guard[i] == 0;
         const float seen = (m->thumb[i] - fit.offset) * inverse,
-                    rate = fresh  ? 1
-                           : same ? slow
-                                  : 0,
-                    motion = fresh   ? 0
-                             : known ? m->ground[i] * by
-                                     : TOP;
+                    own = SHARP * m->smooth[i] / (AVERAGED * m->level[i] + least),
+                    motion = m->ground[i] * by, alone = own * by;
+        float rate = same ? slow : 0, body = TOP, map = TOP;
+        if (known) {
+            body = motion < TOP ? motion : TOP;
+            map = alone < body ? alone : body;
+        }
+        if (fresh) {
+            rate = 1;
+            body = map = 0;
+        }
         m->base[i] += rate * (seen - m->base[i]);
         m->known[i] = known || fresh;
-        m->map[i] = motion < TOP ? motion : TOP;
+        m->body[i] = body;
+        m->map[i] = map;
     }
 }
 
@@ -284,7 +294,7 @@ static dv_motion_verdict domovoi_decide(dv_motion *m, const dv_value *f)
 
 static float domovoi_inside(const dv_motion *m, const float share[4])
 {
-    return dv_motion_mean(m->map, m->off, m->mw, m->mh, m->across, m->down, share);
+    return dv_motion_mean(m->body, m->off, m->mw, m->mh, m->across, m->down, share);
 }
 
 const dv_gate dv_gate_domovoi = {"domovoi",    true,           domovoi_parts,

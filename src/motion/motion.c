@@ -114,10 +114,11 @@ static void drop(void *pointer_to_pointer)
 /* All that depends on the picture; what was learned goes with it. */
 void dv_motion_forget(dv_motion *m)
 {
-    float **const arrays[] = {&m->bg,    &m->bg2,    &m->weight, &m->mean,  &m->var,    &m->ref,
-                              &m->ref2,  &m->mu,     &m->dev,    &m->away,  &m->change, &m->last,
-                              &m->mark,  &m->base,   &m->level,  &m->still, &m->known,  &m->thumb,
-                              &m->score, &m->ground, &m->smooth, &m->guard, &m->work,   &m->map};
+    float **const arrays[] = {&m->bg,     &m->bg2,    &m->weight, &m->mean, &m->var,
+                              &m->ref,    &m->ref2,   &m->mu,     &m->dev,  &m->away,
+                              &m->change, &m->last,   &m->mark,   &m->base, &m->level,
+                              &m->still,  &m->known,  &m->thumb,  &m->body, &m->score,
+                              &m->ground, &m->smooth, &m->guard,  &m->work, &m->map};
     for (size_t i = 0; i < DV_COUNT(arrays); i++)
         drop(arrays[i]);
     drop(&m->off);

@@ -68,8 +68,8 @@ struct dv_motion {
     float *mu, *dev, *change, *away; /* a cell: usual distance from ref, and now; squared length */
     float *last, *mark, *base;       /* thumbnails to compare with, */
     float *level, *still, *known;    /* a block: noise, seconds, is there a background */
-    float *thumb, *score, *ground, *smooth; /* now; work */
-    float *work;                            /* a row of features */
+    float *body, *thumb, *score, *ground, *smooth; /* now; work */
+    float *work;                                   /* a row of features */
     uint16_t *sums;
     float *guard;   /* a block: 1 = something is tracked there */
     int32_t *cells; /* a block: its cell */

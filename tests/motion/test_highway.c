@@ -81,7 +81,7 @@ int main(void)
     static const struct {
         dv_motion_mode mode;
         double least;
-    } modes[] = {{DV_MOTION_DOMOVOI, 0.6}, {DV_MOTION_MIXTURE, 0.5}, {DV_MOTION_PIXEL, 0.2}};
+    } modes[] = {{DV_MOTION_DOMOVOI, 0.7}, {DV_MOTION_MIXTURE, 0.7}, {DV_MOTION_PIXEL, 0.7}};
     dv_kernels_init(&k, dv_cpu_detect());
     dv_picture p = {0};
     if (!load("input", "in%06d.jpg", 600, &p)) {
