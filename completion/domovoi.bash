@@ -93,7 +93,7 @@ _domovoi() {
         --loss --margin --scale --smooth --epochs --batch --rate
         --schedule --momentum --decay --least --no-mirror --colour --seed --checkpoint --save-every --resume
         --teacher --distill --teacher-cache" ;;
-    motion) opts="$out $cpu --detector --pictures --size --pairs --noise --seed" ;;
+    motion) opts="$out $cpu --detector --output --pictures --size --pairs --noise --seed" ;;
     eval)
         opts="$out $cpu $det --model --mirror --aligned --no-cache --allow-missing"
         case ${COMP_WORDS[2]} in

@@ -11,7 +11,7 @@
 
 typedef struct args {
     cli_common o;
-    const char *detector, *pictures, *size;
+    const char *detector, *pictures, *size, *output;
     int seed, pairs;
     double noise;
 } args;
@@ -25,10 +25,11 @@ static const char usage[] =
     "`moving`: half of the moving cells are above. `auc`: how often a moving cell is further\n"
     "away than a still one. The cheapest of the layers that tell best is suggested.\n"
     "Frames are the pictures of a folder by name, of a camera that does not move; without any,\n"
-    "scenes are made up.";
+    "scenes are made up. With --output the suggestion goes into a copy of the net.";
 static const char examples[] =
     "  domovoi motion probe --detector models/detect.dmv\n"
-    "  domovoi motion probe --detector people.dmv --pictures frames/ --noise 8\n";
+    "  domovoi motion probe --detector people.dmv --pictures frames/ --noise 8\n"
+    "  domovoi motion probe --detector people.dmv -o people-cut.dmv\n";
 
 static bool ctx_failed(dmv_context *ctx, const char *path)
 {
@@ -89,7 +90,29 @@ static bool from_folder(dv_probe *p, const args *a, dmv_context *ctx, uint8_t *r
     return ok;
 }
 
-static bool report(dv_probe *p, const args *a)
+/* The same net, with the name of the layer for whoever cuts it. */
+static bool write_net(const args *a, const dmv_model *m, const char *layer)
+{
+    dmv_model with = *m;
+    dv_err e = {0};
+    with.meta = (dv_meta){0};
+    bool ok = true;
+    for (size_t i = 0; ok && i < m->meta.n; i++) {
+        const dv_meta_item *v = &m->meta.items[i];
+        ok = v->text ? dv_meta_set_text(&with.meta, v->key, v->text)
+             : v->f  ? dv_meta_set_floats(&with.meta, v->key, v->f, v->n)
+                     : dv_meta_set_int(&with.meta, v->key, v->num);
+    }
+    ok = ok && dv_meta_set_text(&with.meta, "motion_layer", layer);
+    if (!ok)
+        cli_error("out of memory");
+    else if (dv_dmv_write(a->output, &m->graph, &with.meta, &e))
+        ok = cli_error("%s", e.msg) == CLI_YES;
+    dv_meta_free(&with.meta);
+    return ok;
+}
+
+static bool report(dv_probe *p, const args *a, const dmv_model *m)
 {
     const dv_probe_row *rows;
     size_t n, best;
@@ -99,6 +122,8 @@ static bool report(dv_probe *p, const args *a)
         cli_error("%s: %s", a->pictures ? a->pictures : a->detector, e.msg);
         return false;
     }
+    if (a->output && !write_net(a, m, rows[best].name))
+        return false;
     if (!a->o.json && !a->o.quiet) {
         printf("%-28s %12s %6s %8s %7s %8s %8s %6s\n", "layer", "size", "macs", "ms", "gate",
                "still", "moving", "auc");
@@ -173,7 +198,7 @@ static bool probe(const args *a, dmv_context *ctx, const dmv_model *m)
     if (ok)
         ok = a->pictures ? from_folder(p, a, ctx, rgb, &bar) : made_up(p, a, ctx, rgb, &bar);
     cli_progress_end(&bar);
-    ok = ok && report(p, a);
+    ok = ok && report(p, a, m);
     dv_free(rgb[0]);
     dv_free(rgb[1]);
     dv_probe_close(&p);
@@ -186,6 +211,8 @@ static int motion_probe(int argc, char **argv)
     const cli_option own[] = {
         {"detector", "NET.dmv", "the net to look into", CLI_TEXT, &a.detector},
         {"pictures", "FOLDER", "frames of a camera that does not move", CLI_TEXT, &a.pictures},
+        {"output", "NET.dmv", "write the net with the suggestion in it; also -o", CLI_TEXT,
+         &a.output},
         {"size", "WxH", "size of the input, if the net leaves it free", CLI_TEXT, &a.size},
         {"pairs", "N", "pairs of frames to look at; 16", CLI_INT, &a.pairs},
         {"noise", "LEVELS", "noise to add, in grey levels; 6", CLI_REAL, &a.noise},

@@ -93,3 +93,41 @@ int32_t dv_motion_default_layer(const dv_motion_layer *l, size_t n)
     }
     return best < n ? l[best].tensor : n ? l[n / 2].tensor : -1;
 }
+
+/* Is the tensor a map that the gates take? */
+static bool is_map(const dv_exec *x, int32_t t)
+{
+    const dv_value *v = &x->v[t];
+    return v->rank == 4 && v->dims[0] == 1 && !x->g->tensors[t].data &&
+           (v->dtype == DV_F32 || v->dtype == DV_U8 || v->dtype == DV_F16);
+}
+
+dmv_status dv_motion_find_layer(const dmv_model *model, const dv_exec *x, const char *name,
+                                int32_t *tensor, dv_err *e)
+{
+    static const char hint[] = "`domovoi motion probe` lists those that can be used";
+    const char *own = dv_meta_text(&model->meta, "motion_layer");
+    *tensor = -1;
+    if (!x->shaped)
+        return dv_fail(e, DMV_ERR_ARGUMENT, "motion: the net has no size yet");
+    if (name || own) {
+        name = name ? name : own;
+        const int32_t t = dv_graph_find(&model->graph, name);
+        if (t < 0)
+            return dv_fail(e, DMV_ERR_NOT_FOUND, "motion: the net has no layer \"%.64s\"; %s", name,
+                           hint);
+        if (!is_map(x, t))
+            return dv_fail(e, DMV_ERR_UNSUPPORTED,
+                           "motion: layer \"%.64s\" is not one map [1, H, W, C]; %s", name, hint);
+        *tensor = t;
+        return DMV_OK;
+    }
+    enum { LAYERS = 512 };
+    size_t n = 0;
+    dv_motion_layer *l = dv_calloc(LAYERS, sizeof *l);
+    dmv_status s = l ? dv_motion_layers(x, l, LAYERS, &n, e) : dv_nomem(e);
+    if (s == DMV_OK)
+        *tensor = dv_motion_default_layer(l, n);
+    dv_free(l);
+    return s;
+}

@@ -17,11 +17,12 @@
  *   - boxes are judged against a background apart from this one. It takes in what has not changed
  *     for a stated time, but never what the caller tracks.
  *
- * For every frame:
+ * Once: dv_motion_find_layer, dv_net_cut. For every frame:
  *
  *     dv_motion_look(m, &image, seconds, &v, &e);               thumbnail, pixels
  *     if (v == DV_MOTION_FEATURE) {
- *         feature = dv_net_run_first(&net);                     (dv_net_cut)
+ *         dv_net_feed(&net, rgb);  or dv_detector_put
+ *         feature = dv_net_run_first(&net);
  *         dv_motion_decide(m, feature, fill, &v, &e);
  *     }
  *     if (v == DV_MOTION_GO) {
@@ -37,6 +38,7 @@
 #ifndef DV_MOTION_H
 #define DV_MOTION_H
 
+#include "nn/dmv.h"
 #include "nn/exec.h"
 
 typedef enum dv_motion_mode {
@@ -136,6 +138,11 @@ dmv_status dv_motion_layers(const dv_exec *x, dv_motion_layer *out, size_t cap, 
                             dv_err *e);
 /* The one to take if nobody says another; -1 = none. */
 int32_t dv_motion_default_layer(const dv_motion_layer *l, size_t n);
+
+/* The tensor to cut a shaped net at: the one that is named (as for dv_graph_find), or NULL: the
+ * model's own ("motion_layer"), or else the default one. */
+dmv_status dv_motion_find_layer(const dmv_model *model, const dv_exec *x, const char *name,
+                                int32_t *tensor, dv_err *e);
 
 /* 1 - max(0, cosine) of n pairs of c numbers, one after the other: 0 if both are zero, 1 if one is
  * or where a number is not finite. a2, b2: squared lengths, those of a are written. */

@@ -62,6 +62,7 @@ typedef struct dv_meta {
  *                         their shape
  *   nms_iou         float overlap above which one of two boxes of a class goes
  *   labels          text  names of the classes, with commas between
+ *   motion_layer    text  tensor at which the net is cut for a motion gate (dv_graph_find)
  *   landmark_order  text  5 | 68 (what a landmark net gives, normalised to its crop)
  *   crop            float box scale around the detected box for a landmark net
  *   dim             int   embedding length

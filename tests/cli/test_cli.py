@@ -875,6 +875,12 @@ class Faces(Case):
         self.assertIn(names[0], p.out)
         self.assertIn('Suggested: ', p.out)
         self.assertIn(run(*args, '--quiet').out.strip(), names)
+        marked = os.path.join(TMP, 'marked.dmv')
+        name = self.code(0, run(*args, '--quiet', '-o', marked)).out.strip()
+        (info,) = lines(self.code(0, run('model', 'info', marked, '--json')))
+        self.assertEqual(info['metadata']['motion_layer'], name)
+        self.assertEqual(info['metadata']['kind'], 'detector')
+        self.error('nowhere', *args, '-o', 'nowhere/x.dmv')
         # frames in a folder: a grey square walks over noise
         frames = os.path.join(TMP, 'frames')
         os.makedirs(frames, exist_ok=True)

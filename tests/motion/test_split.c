@@ -78,6 +78,30 @@ static void keep(void *user, const dv_exec *x, size_t step)
         }
 }
 
+/* Named, the model's own, the default. */
+static void find(const char *net, const dv_graph *g, const dv_exec *x, const dv_motion_layer *l,
+                 size_t n)
+{
+    dmv_model m = {.graph = *g};
+    int32_t t;
+    dv_err e = {0};
+    char step[32] = "";
+    check(dv_motion_find_layer(&m, x, NULL, &t, &e) == DMV_OK && t == dv_motion_default_layer(l, n),
+          net, "default layer", t);
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].out[0] == l[n - 1].tensor)
+            snprintf(step, sizeof step, "#%zu", i);
+    check(dv_motion_find_layer(&m, x, step, &t, &e) == DMV_OK && t == l[n - 1].tensor, net,
+          "layer by its step", t);
+    check(dv_meta_set_text(&m.meta, "motion_layer", step), net, "out of memory", 0);
+    check(dv_motion_find_layer(&m, x, NULL, &t, &e) == DMV_OK && t == l[n - 1].tensor, net,
+          "the model's own layer", t);
+    check(dv_motion_find_layer(&m, x, "no such thing", &t, &e) == DMV_ERR_NOT_FOUND && t < 0 &&
+              strstr(e.msg, "motion probe"),
+          net, "a name that is nobody's", t);
+    dv_meta_free(&m.meta);
+}
+
 static void split(const char *name, const dv_graph *g, const int64_t *dims, const dv_kernels *k,
                   dv_pool *pool)
 {
@@ -86,7 +110,8 @@ static void split(const char *name, const dv_graph *g, const int64_t *dims, cons
     dv_err e = {0};
     dv_exec *want = shaped(g, dims, NULL, k, 0, 0, true);
     check(dv_motion_layers(want, l, LAYERS, &n, &e) == DMV_OK, name, e.msg, 0);
-    check(dv_motion_default_layer(l, n) >= 0, name, "no default layer", (long)n);
+    check(n > 0 && dv_motion_default_layer(l, n) >= 0, name, "no default layer", (long)n);
+    find(name, g, want, l, n);
     for (size_t i = 0; i < n; i++) {
         dv_graph two;
         size_t prefix;
